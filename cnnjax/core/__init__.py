@@ -1,0 +1,5 @@
+"""The ground floor: small leaves that every other room stands on and that import no cnnjax package.
+
+errors (one sentence, one exit status), registry (nearest names), arrays and trees ({"a/b/c": array}), keys (all
+randomness), files (atomic writes and digests), logs (progress, JSONL, TensorBoard), meters, rundir (paths of a run).
+"""

@@ -1,0 +1,17 @@
+"""Aliases for the arrays and trees that travel between the stages, and the letters of their axes.
+
+N pictures of a batch, H height, W width, C channels, K classes, V views. Sizes are (height, width), images are
+[N, H, W, C], labels are int [N] or, multi-label and soft, float [N, K].
+"""
+
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+Array: TypeAlias = jax.Array
+HostArray: TypeAlias = np.ndarray
+Tree: TypeAlias = dict[str, Any]
+"""Nested dicts of arrays, as Flax variables are."""
+Batch: TypeAlias = dict[str, jax.Array]
+"""`images` uint8 [N, H, W, C], `labels`, `position` (index in the sample stream) [N], and in evaluation `mask` [N]."""

@@ -1,0 +1,86 @@
+"""Files that are whole or absent: atomic writes, digests, free space."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cnnjax.core.errors import UserError
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[BinaryIO]:
+    """Opens a file for writing that appears under `path` only when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner can read; a result file follows the umask like any other.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text file atomically."""
+    with atomic(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes a JSON document atomically; NaN and infinity, which JSON does not have, become null."""
+    write_text(path, json.dumps(_finite(value), indent=2) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and value - value != 0:
+        return None
+    return value
+
+
+def read_json(path: str | Path) -> Any:
+    """Reads a JSON document; a damaged one is a UserError that names the file."""
+    try:
+        return json.loads(Path(path).read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a JSON document ({error}); restore it from a copy") from error
+
+
+def sha256(path: str | Path, progress: Callable[[int], None] | None = None) -> str:
+    """sha256 (hex) of a file, read in pieces of 1 MiB; `progress` is told the bytes of each."""
+    sha = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            sha.update(piece)
+            if progress:
+                progress(len(piece))
+    return sha.hexdigest()
+
+
+def require_space(folder: str | Path, need: int, what: str) -> None:
+    """Raises UserError unless `need` bytes are free where `folder` is or will be."""
+    folder = Path(folder).absolute()
+    existing = next(parent for parent in [folder, *folder.parents] if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if need > free:
+        raise UserError(
+            f"{what} needs {need / 2**20:,.0f} MiB in {folder}, but {free / 2**20:,.0f} MiB are free; "
+            "make room or name another folder with --data_dir"
+        )

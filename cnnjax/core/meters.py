@@ -1,0 +1,41 @@
+"""Clock and memory: how long, how fast, how much."""
+
+import resource
+import sys
+import time
+
+
+class Stopwatch:
+    """Adds up the seconds spent inside `with` blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._start = 0.0
+
+    def __enter__(self) -> "Stopwatch":
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._start
+
+    def take(self) -> float:
+        """Returns the seconds so far and begins again at zero."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB, macOS in bytes
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: 8.1 s, 4 min 10 s, 3 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,63 @@
+"""The paths of a run folder: the only thing by which stages talk to each other after training.
+
+config.json environment.json metrics.jsonl events.* checkpoints/ eval/<split>.json predictions/<split>.csv figures/
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnjax.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Names every file of one run; makes nothing."""
+
+    root: Path
+
+    def __init__(self, root: str | Path):
+        object.__setattr__(self, "root", Path(root))
+
+    @classmethod
+    def existing(cls, root: str | Path) -> "RunDir":
+        """The same for a folder that must hold a run; raises UserError otherwise."""
+        run = cls(root)
+        if not run.config.is_file():
+            reason = "has no config.json" if run.root.is_dir() else "does not exist"
+            raise UserError(f"{root} is no run folder: it {reason}; name the --workdir of a training run")
+        return run
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def dataset(self) -> Path:
+        """The description of the prepared data that the run trained on: class names, mean, eigenvectors."""
+        return self.root / "dataset.json"
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "train.log"
+
+    def evaluation(self, split: str) -> Path:
+        return self.root / "eval" / f"{split}.json"
+
+    def predictions(self, split: str) -> Path:
+        return self.root / "predictions" / f"{split}.csv"

@@ -1,0 +1,30 @@
+"""Every test sees eight virtual CPU devices, no network, and fails on a warning (pyproject.toml lists the exceptions)."""
+
+import os
+import socket
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+os.environ["MPLBACKEND"] = "Agg"
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Only this machine may be reached: a test that needs the outside fails at once, by name."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        host = address[0] if isinstance(address, tuple) else "localhost"
+        if host not in ("localhost", "127.0.0.1", "::1"):
+            raise OSError(f"tests may not reach {host}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or fills the user's cache."""
+    monkeypatch.setenv("CNNJAX_DATA_DIR", str(tmp_path_factory.getbasetemp() / "data"))
