@@ -8,6 +8,7 @@ from there.
 
 import dataclasses
 import importlib.util
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,9 +40,9 @@ class Data:
         "digits, mnist, fashion_mnist, cifar10, cifar100, folder:PATH, zip:FILE, table:FILE.csv, arrays:FILE.npz, idx:FOLDER, tfds:NAME or fake:imagenet",
     )
     batch_size: int = option(128, "pictures a step, over all devices", low=1)
-    resize: Literal["none", "center", "squash", "pad"] = option(
+    resize: Literal["none", "center", "squash", "pad", "auto"] = option(
         "none",
-        "none: pictures have one size; center: cover the size, cut the centre; squash; pad: whole picture on a canvas",
+        "none: pictures have one size; center: cover the size, cut the centre; squash: both sides; pad: whole picture on a canvas; auto: from the pictures",
     )
     size: tuple[int, int] | None = option(None, "(height, width) of the prepared pictures", low=1, high=4096)
     channels: int | None = option(
@@ -254,6 +255,11 @@ def load(path: str, overrides: Mapping[str, str] | None = None) -> Recipe:
     return Recipe(name, validate(config), origin)
 
 
+def load_config(path: str, overrides: Mapping[str, str] | None = None) -> Experiment:
+    """Returns the config of `load` alone, for use in Python: `train(load_config("configs/lenet_digits.py"), "runs/a")`."""
+    return load(path, overrides).config
+
+
 def _find(path: str) -> tuple[Path, str]:
     file, _, variant = path.rpartition(":") if ":" in path and not Path(path).exists() else (path, "", "")
     found = Path(file)
@@ -307,6 +313,10 @@ def _locate(key: str) -> tuple[str, str]:
 
 def flat(config: Experiment) -> dict[str, Any]:
     """Returns {"data.batch_size": 128, ...}."""
+    for part in dataclasses.fields(config):
+        kind = type(getattr(Experiment(), part.name))
+        if not isinstance(getattr(config, part.name), kind):
+            raise UserError(f"config.{part.name} is not a section of options; it must be {kind.__name__}(...)")
     return {
         f"{section}.{name}": value
         for section, part in dataclasses.asdict(config).items()
@@ -319,8 +329,8 @@ def options() -> dict[str, dataclasses.Field[Any]]:
     return {
         f"{part.name}.{item.name}": item
         for part in dataclasses.fields(Experiment)
-        for item in dataclasses.fields(part.default)
-    }  # type: ignore[arg-type]
+        for item in dataclasses.fields(getattr(Experiment(), part.name))
+    }
 
 
 def _convert(key: str, value: Any, hint: Any) -> Any:
@@ -360,10 +370,10 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
         raise wrong
     try:
         number = kind(value)
-    except ValueError:
+        if number != float(value) or not math.isfinite(number):
+            raise wrong
+    except (ValueError, OverflowError):
         raise wrong from None
-    if number != float(value) or number != number:
-        raise wrong
     return number
 
 
@@ -377,8 +387,8 @@ def _convert_tuple(key: str, value: Any, kinds: tuple[Any, ...], wrong: UserErro
         raise wrong
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(value)
-    elif len(value) == 1:  # one number serves for all: size=256 is 256 x 256
-        value = list(value) * len(kinds)
+    elif len(value) == 1 and len(kinds) == 2:  # one number serves for both: size=256 is 256 x 256
+        value = list(value) * 2
     if len(value) != len(kinds):
         raise wrong
     return tuple(_convert(key, part, kind) for part, kind in zip(value, kinds, strict=True))
@@ -400,11 +410,15 @@ def _describe(kind: Any) -> str:
 
 
 def validate(config: Experiment) -> Experiment:
-    """Checks every value's type and range and what several keys say together; returns the config."""
+    """Checks every value's type and range and what several keys say together.
+
+    Returns:
+      The config with every value of its field's own type: a recipe may write lr=1 or size=[32, 32].
+    """
+    config = override(config, flat(config))
+    values = flat(config)
     for key, item in options().items():
-        section, _, name = key.partition(".")
-        part = getattr(config, section)
-        value = _convert(f"config.{key}", getattr(part, name), get_type_hints(type(part))[name])
+        value = values[key]
         for number in value if isinstance(value, tuple) else (value,):
             low, high = item.metadata["low"], item.metadata["high"]
             if isinstance(number, (int, float)) and not (low if low is not None else number) <= number <= (
@@ -420,7 +434,7 @@ def _validate_together(config: Experiment) -> None:
     data, augment, optimizer, train = config.data, config.augment, config.optimizer, config.train
     rules = [
         (
-            data.resize == "none" or data.size is not None,
+            data.resize in ("none", "auto") or data.size is not None,
             f"config.data.resize={data.resize} needs a size; give config.data.size=HEIGHT,WIDTH",
         ),
         (
@@ -474,5 +488,7 @@ def to_json(config: Experiment) -> dict[str, Any]:
 
 def from_json(document: Mapping[str, Mapping[str, Any]]) -> Experiment:
     """The inverse of `to_json`; keys that this version does not know are a UserError."""
+    if not isinstance(document, Mapping) or not all(isinstance(part, Mapping) for part in document.values()):
+        raise UserError("the saved config is not made of sections of options; restore config.json from a copy")
     values = {f"{section}.{name}": value for section, part in document.items() for name, value in part.items()}
     return validate(override(Experiment(), values))

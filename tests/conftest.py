@@ -1,4 +1,4 @@
-"""Every test sees eight virtual CPU devices, no network, and fails on a warning (pyproject.toml lists the exceptions)."""
+"""Every test sees eight virtual CPU devices and no network, and fails on a warning (exceptions: pyproject.toml)."""
 
 import os
 import socket

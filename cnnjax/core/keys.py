@@ -33,4 +33,6 @@ def per_picture(seed: int, purpose: str, positions: Array) -> Array:
 
 def generator(seed: int, purpose: str, position: int = 0) -> np.random.Generator:
     """The same on the host: a NumPy generator that is a function of (seed, purpose, position) alone."""
-    return np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(purpose.encode()) << 32 | position]))
+    # As a list, words above 2^63 would pass through float64 and lose the position.
+    words = np.array([seed, zlib.crc32(purpose.encode()) << 32 | int(position)], np.uint64)
+    return np.random.Generator(np.random.Philox(key=words))

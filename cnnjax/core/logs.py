@@ -31,8 +31,8 @@ class Tick(Protocol):
 
 
 @contextmanager
-def progress(what: str, total: int, done: int = 0) -> Iterator[Tick]:
-    """Shows how far long work is: a bar on a terminal, a plain line every ten seconds elsewhere."""
+def progress(what: str, total: int, done: int = 0, *, lines: bool = True) -> Iterator[Tick]:
+    """Shows how far long work is: a bar on a terminal, elsewhere (if `lines`) a plain line every ten seconds."""
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
@@ -45,7 +45,7 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Tick]:
             task = bar.add_task(what, total=total, completed=done, note="")
             yield lambda done=1, note="": bar.update(task, advance=done, **({"note": note} if note else {}))
         return
-    yield _plain_ticks(what, total, done)
+    yield _plain_ticks(what, total, done) if lines else lambda done=1, note="": None
 
 
 def _plain_ticks(what: str, total: int, already: int) -> Tick:

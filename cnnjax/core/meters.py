@@ -33,7 +33,7 @@ def peak_memory() -> int:
 
 def duration(seconds: float) -> str:
     """Seconds as people write them: 8.1 s, 4 min 10 s, 3 h 05 min."""
-    if seconds < 60:
+    if seconds < 59.95:  # what rounds to 60.0 s is a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -53,8 +53,9 @@ class RunDir:
         return self.root / "figures"
 
     @property
-    def log(self) -> Path:
-        return self.root / "train.log"
+    def failure(self) -> Path:
+        """The traceback of the last unexpected failure."""
+        return self.root / "failure.log"
 
     def evaluation(self, split: str) -> Path:
         return self.root / "eval" / f"{split}.json"

@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ from cnnjax.core.arrays import Tree
 def flatten(tree: Any) -> dict[str, Any]:
     """Returns the leaves of a pytree by path, sorted: {"params/conv1/kernel": array}."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return dict(sorted(("/".join(_step(entry) for entry in path), leaf) for path, leaf in leaves))
+    return dict(sorted((path_name(path), leaf) for path, leaf in leaves))
 
 
 def unflatten(flat: Mapping[str, Any]) -> Tree:
@@ -29,7 +29,12 @@ def unflatten(flat: Mapping[str, Any]) -> Tree:
     return tree
 
 
-def _step(entry: Any) -> str:
+def path_name(path: Sequence[Any]) -> str:
+    """Returns a path of jax.tree_util as "a/b/c"."""
+    return "/".join(_entry_name(entry) for entry in path)
+
+
+def _entry_name(entry: Any) -> str:
     for attribute in ("key", "name", "idx"):
         if hasattr(entry, attribute):
             return str(getattr(entry, attribute))

@@ -1,0 +1,56 @@
+"""From levels of 0-255 to what the network sees."""
+
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.core.arrays import Array
+from cnnjax.core.errors import UserError
+from cnnjax.core.statistics import Statistics
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""The usual figures (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225) in levels of 0-255."""
+
+Mode = Literal["dataset", "mean", "unit", "imagenet"]
+
+
+def normalise(images: Array, *, mode: Mode, statistics: Statistics) -> Array:
+    """Shifts and scales every channel by constants.
+
+    "mean" is AlexNet's (Krizhevsky et al. 2012, section 2), except that the paper subtracts the training set's mean at
+    each pixel and this its mean over all pixels, one number a channel, which serves every crop. A channel that never
+    varies keeps its scale under "dataset".
+
+    Args:
+      images: [..., C], levels of 0-255, of any dtype.
+      mode: dataset: (x - mean) / std; mean: x - mean; unit: x / 255; imagenet: (x - mean) / std of ImageNet.
+      statistics: of the training set.
+
+    Returns:
+      float32, the shape of `images`.
+
+    Raises:
+      UserError: the pictures have other channels than the statistics.
+    """
+    mean, std = _constants(mode, statistics, images.shape[-1])
+    # A product instead of a quotient: XLA does not turn a division by a constant array into one.
+    return (images.astype(jnp.float32) - mean) * (1.0 / std)
+
+
+def _constants(mode: Mode, statistics: Statistics, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    zeros, ones = (0.0,) * channels, (1.0,) * channels
+    mean, std = {
+        "dataset": (statistics.mean, tuple(value if value > 1e-3 else 1.0 for value in statistics.std)),
+        "mean": (statistics.mean, ones),
+        "unit": (zeros, (255.0,) * channels),
+        "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    }[mode]
+    if len(mean) != channels:
+        remedy = "set config.augment.normalize=dataset" if mode == "imagenet" else "prepare the data set again"
+        raise UserError(
+            f"config.augment.normalize={mode} has figures for {len(mean)} channels, "
+            f"the pictures have {channels}; {remedy}"
+        )
+    return np.asarray(mean, np.float32), np.asarray(std, np.float32)

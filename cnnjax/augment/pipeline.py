@@ -1,0 +1,159 @@
+"""The order of the operations, as law, in training and in evaluation.
+
+Training: cut (centre, pad and random crop, or random resized crop) -> mirrors -> affine warp -> brightness, contrast,
+channel shift, PCA colour, noise -> random erasing -> normalise -> mixup or CutMix. Up to normalise values are levels of
+0-255, and they stay bytes until an operation needs fractions. Mirrors come
+before the warp, whose draws are symmetric, because behind it XLA would compute the warp once for either side: 212 ms
+instead of 87 for 128 pictures of 224 x 224 on two CPU cores.
+
+Evaluation: to the standard frame -> the views' crops -> normalise.
+
+A batch may lie on canvases, each picture in the top left corner of its own with its true size in `sizes`. Wherever the
+whole picture is not to be cut at random (crop=resized), a canvas is first brought to the standard frame: its shorter
+side resized to input side / eval_resize and the centre cut out, so that the other crops find pictures of one size.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax.numpy as jnp
+
+from cnnjax.augment import colour, geometry
+from cnnjax.augment.draw import Op, by_operation
+from cnnjax.augment.erase import erase
+from cnnjax.augment.mix import mix
+from cnnjax.augment.normalise import normalise
+from cnnjax.augment.policy import resolve
+from cnnjax.config import Augment
+from cnnjax.core.arrays import Array
+from cnnjax.core.errors import UserError
+from cnnjax.core.keys import per_picture
+from cnnjax.core.statistics import Statistics
+
+Size: TypeAlias = tuple[int, int]
+Views: TypeAlias = Callable[[Array, Size], Array]
+
+
+def train_pipeline(
+    config: Augment, *, seed: int, statistics: Statistics, input_size: Size, plain: bool = False
+) -> Callable[..., tuple[Array, Array]]:
+    """Returns f(images, targets, positions, sizes=None) -> (images, targets), to be called inside the jitted step.
+
+    A picture's draws depend on `seed` and its position alone, and not on its place in the batch, on the batch's size or
+    on which other operations are on (mixing excepted, which needs a partner).
+
+    Args:
+      config: the options; a preset is resolved here.
+      seed: `train.seed`.
+      statistics: of the training set.
+      input_size: (h, w) that the model sees.
+      plain: draw nothing and prepare the pictures as evaluation does with a single view (`train.overfit`).
+
+    Returns:
+      A function of images uint8 [N, H, W, C], targets float32 [N, K], positions int32 [N] in the sample stream and
+      sizes int32 [N, 2] of pictures on canvases, which returns float32 [N, h, w, C] and [N, K]. While it is traced it
+      raises UserError where the pictures are smaller than the input.
+    """
+    config = resolve(config)
+
+    def pipeline(images: Array, targets: Array, positions: Array, sizes: Array | None = None) -> tuple[Array, Array]:
+        if plain:
+            framed = _checked(_standard(config, images, sizes, input_size), input_size)
+            framed = geometry.center_crop(framed, input_size)
+            return normalise(framed, mode=config.normalize, statistics=statistics), targets
+        keys = by_operation(per_picture(seed, "augment", positions))
+        images = _cut(config, keys, images, sizes, input_size)
+        images = _move(config, keys, images)
+        images = _colour(config, keys, images, statistics)
+        if config.erase:
+            images = erase(keys[:, Op.ERASE], images, probability=config.erase)
+        images = normalise(images, mode=config.normalize, statistics=statistics)
+        return mix(keys[:, Op.MIX], images, targets, mixup_alpha=config.mixup, cutmix_alpha=config.cutmix)
+
+    return pipeline
+
+
+def eval_pipeline(config: Augment, *, statistics: Statistics, input_size: Size, views: Views) -> Callable[..., Array]:
+    """Returns f(images, sizes=None) -> float32 [V, N, h, w, C], the normalised views of every picture.
+
+    Args:
+      config: the options.
+      statistics: of the training set.
+      input_size: (h, w) that the model sees.
+      views: f(images [N, H, W, C], (h, w)) -> [V, N, h, w, C]; it is handed in, since augment knows no evaluate.
+    """
+
+    def pipeline(images: Array, sizes: Array | None = None) -> Array:
+        framed = _checked(_standard(config, images, sizes, input_size), input_size)
+        return normalise(views(framed, input_size), mode=config.normalize, statistics=statistics)
+
+    return pipeline
+
+
+def _standard(config: Augment, images: Array, sizes: Array | None, size: Size) -> Array:
+    """Brings canvases, and all pictures of a recipe of resized crops, to the frame out of which evaluation cuts."""
+    if sizes is None and config.crop != "resized":
+        return images
+    sizes = geometry.whole(images) if sizes is None else sizes
+    # The margins are whole pixels on both sides, so that the centre crop is exactly eval_resize of the shorter side.
+    margins = [int((side / config.eval_resize - side) / 2) for side in size]
+    frame = (size[0] + 2 * margins[0], size[1] + 2 * margins[1])
+    magnification = config.eval_resize * (sizes / jnp.asarray(size, jnp.float32)).min(1)
+    return geometry.resample(images, geometry.center_boxes(sizes, size=frame, magnification=magnification), size=frame)
+
+
+def _cut(config: Augment, keys: Array, images: Array, sizes: Array | None, size: Size) -> Array:
+    if config.crop == "resized":
+        sizes = geometry.whole(images) if sizes is None else sizes
+        boxes = geometry.resized_boxes(keys[:, Op.CROP], sizes, scale=config.scale, ratio=config.ratio)
+        return geometry.resample(images, boxes, size=size)
+    images = _standard(config, images, sizes, size)
+    if config.crop == "center":
+        return geometry.center_crop(_checked(images, size), size)
+    return geometry.random_crop(keys[:, Op.CROP], _checked(images, size, pad=config.pad), size=size, pad=config.pad)
+
+
+def _move(config: Augment, keys: Array, images: Array) -> Array:
+    if config.flip:
+        images = geometry.mirror(keys[:, Op.FLIP], images, axis=2)
+    if config.vertical_flip:
+        images = geometry.mirror(keys[:, Op.VERTICAL_FLIP], images, axis=1)
+    if not (config.rotation or any(config.shift) or config.shear or config.zoom):
+        return images
+    matrices = geometry.affine_matrices(
+        keys[:, Op.WARP],
+        (images.shape[1], images.shape[2]),
+        rotation=config.rotation,
+        shift=config.shift,
+        shear=config.shear,
+        zoom=config.zoom,
+    )
+    return geometry.warp(images, matrices, fill=config.fill)
+
+
+def _colour(config: Augment, keys: Array, images: Array, statistics: Statistics) -> Array:
+    """Applies the colour operations and clips once; if PCA colour is the only one it does not, as AlexNet's code."""
+    if config.brightness:
+        images = colour.brightness(keys[:, Op.BRIGHTNESS], images, amount=config.brightness)
+    if config.contrast:
+        images = colour.contrast(keys[:, Op.CONTRAST], images, amount=config.contrast)
+    if config.channel_shift:
+        images = colour.channel_shift(keys[:, Op.CHANNEL_SHIFT], images, levels=config.channel_shift)
+    if config.pca:
+        images = colour.pca(
+            keys[:, Op.PCA], images, statistics=statistics, deviation=config.pca, scale=config.pca_scale
+        )
+    if config.noise:
+        images = colour.noise(keys[:, Op.NOISE], images, deviation=config.noise)
+    clipped = config.brightness or config.contrast or config.channel_shift or config.noise
+    return jnp.clip(images, 0, 255) if clipped else images
+
+
+def _checked(images: Array, size: Size, *, pad: int = 0) -> Array:
+    height, width = images.shape[1:3]
+    if height + 2 * pad < size[0] or width + 2 * pad < size[1]:
+        raise UserError(
+            f"pictures are {height} x {width} but the model's input is {size[0]} x {size[1]}; "
+            "set config.data.resize and config.data.size"
+        )
+    return images

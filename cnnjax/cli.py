@@ -1,0 +1,295 @@
+"""`cnnjax VERB`: each verb reads its flags, calls one function, and prints what it returns.
+
+Results go to stdout, everything else to stderr. Exit status: 0 done; 2 bad input; 1 failed while running; 128 + signal
+when stopped. Errors are one sentence; `--debug` shows the traceback.
+"""
+
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+import cnnjax
+from cnnjax import config as configuration
+from cnnjax.core.errors import RunError, Stopped, UserError
+from cnnjax.core.registry import nearest
+from cnnjax.core.rundir import RunDir
+
+TEXTS = {
+    "config": "recipe: FILE or FILE:VARIANT",
+    "workdir": "run folder; train: default runs/<config name>",
+    "data_dir": "where data are kept; default $CNNJAX_DATA_DIR, else ~/.cache/cnnjax",
+    "checkpoint": "best or last; default: the best where there is one",
+    "split": "train, val or test",
+    "model": "a registered model, package.module:Class or plain:PATTERN",
+    "input": "HxWxC, such as 224x224x3; default: the model's own",
+}
+NUMBERS = {
+    "num_classes": "default: the model's own",
+    "repeat": "train so many seeds, each in a folder of its own",
+    "top": "how many classes a picture",
+}
+SWITCHES = {
+    "debug": "show the traceback of an error",
+    "json": "print one JSON document on stdout",
+    "print_config": "show every option with its value and where it came from, and do nothing",
+}
+DEFAULTS: dict[str, Any] = {"split": "test", "top": 5}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One line of `cnnjax --help`, and what stands behind it."""
+
+    run: Callable[[flags.FlagValues, dict[str, str], list[str]], None]
+    what: str
+    flags: tuple[str, ...]
+    example: str
+    files: bool = False
+
+
+def _train(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    recipe = configuration.load(_needed(flag, "config"), overrides)
+    if flag.print_config:
+        return print(_listing(recipe))
+    from cnnjax import run
+
+    workdir = flag.workdir or f"runs/{recipe.name}"
+    if flag.repeat:
+        run.repeat(recipe.config, workdir, flag.repeat, data_dir=flag.data_dir)
+    else:
+        run.train(recipe.config, workdir, data_dir=flag.data_dir)
+
+
+def _prepare(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    recipe = configuration.load(_needed(flag, "config"), overrides)
+    from cnnjax.data import prepare
+
+    dataset = prepare(recipe.config.data, flag.data_dir)
+    counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
+    shape = "x".join(map(str, dataset.shape))
+    print(f"{counts} pictures of {len(dataset.class_names)} classes, {shape}, as {dataset.store} in {dataset.folder}")
+
+
+def _evaluate(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    from cnnjax import run
+
+    workdir = _needed(flag, "workdir")
+    report = run.evaluate(
+        workdir, split=flag.split, checkpoint=_checkpoint(flag), data_dir=flag.data_dir, overrides=overrides
+    )
+    if flag.json:
+        return print(json.dumps(report))
+    for name, value in report.items():
+        print(f"{name:14} {value}")
+
+
+def _predict(flag: flags.FlagValues, _: dict[str, str], paths: list[str]) -> None:
+    from cnnjax import run
+
+    workdir = _needed(flag, "workdir")
+    if not paths:
+        raise UserError("predict needs pictures; name files or folders after the flags")
+    results = run.predict(workdir, paths, checkpoint=_checkpoint(flag), top=flag.top)
+    if flag.json:
+        return print(json.dumps(results))
+    for result in results:
+        classes = "  ".join(f"{item['name']} {item['probability']:.1%}" for item in result["classes"])
+        print(f"{result['file']}: {classes}")
+
+
+def _summary(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    if sum(map(bool, (flag.config, flag.workdir, flag.model))) != 1:
+        raise UserError("summary takes one of --config FILE, --workdir RUN and --model NAME")
+    recipe = configuration.load(flag.config, overrides) if flag.config else None
+    from cnnjax import run
+
+    size = _input_size(flag.input) if flag.input else None
+    summary, digest = run.summarise(
+        recipe.config if recipe else None,
+        workdir=flag.workdir,
+        model=flag.model,
+        num_classes=flag.num_classes,
+        input_size=size,
+    )
+    print(json.dumps(summary.to_json() | {"params_digest": digest}) if flag.json else summary.text())
+
+
+COMMON = ("debug",)
+VERBS = {
+    "train": Verb(
+        _train,
+        "train a recipe, or go on with its run",
+        ("config", "workdir", "data_dir", "repeat", "print_config"),
+        "cnnjax train --config configs/lenet_digits.py --config.train.epochs=20",
+    ),
+    "prepare": Verb(
+        _prepare,
+        "turn a recipe's source into prepared records (train does it by itself)",
+        ("config", "data_dir"),
+        "cnnjax prepare --config configs/own_pictures.py --config.data.source=folder:PATH",
+    ),
+    "evaluate": Verb(
+        _evaluate,
+        "exact metrics of a run on a split",
+        ("workdir", "split", "checkpoint", "data_dir", "json"),
+        "cnnjax evaluate --workdir runs/lenet_digits --split test",
+    ),
+    "predict": Verb(
+        _predict,
+        "classes and probabilities of picture files and folders",
+        ("workdir", "checkpoint", "top", "json"),
+        "cnnjax predict --workdir runs/own_pictures holiday.jpg more/",
+        files=True,
+    ),
+    "summary": Verb(
+        _summary,
+        "layers, shapes, parameters and multiply-adds of a recipe's, a run's or a named model",
+        ("config", "workdir", "model", "num_classes", "input", "json"),
+        "cnnjax summary --model alexnet",
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `cnnjax VERB ...` and returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(_help())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(cnnjax.__version__)
+        return 0
+    debug = "--debug" in words
+    workdir = None
+    try:
+        name = words.pop(0)
+        if name not in VERBS:
+            raise UserError(f"unknown verb {name}{nearest(name, VERBS)}")
+        verb = VERBS[name]
+        if {"--help", "-h"} & set(words):
+            print(_verb_help(name, verb))
+            return 0
+        flag, overrides, rest = _parse(verb, words)
+        if rest and not verb.files:
+            raise UserError(f"{name} takes no argument {rest[0]}; flags begin with --")
+        workdir = flag["workdir"].value if "workdir" in flag else None
+        verb.run(flag, overrides, rest)
+        return 0
+    except (UserError, RunError, Stopped, KeyboardInterrupt, BrokenPipeError, Exception) as error:
+        if debug and not isinstance(error, (Stopped, KeyboardInterrupt)):
+            traceback.print_exc()
+        sentence, status = _verdict(error, workdir)
+        print(f"cnnjax: {sentence}", file=sys.stderr)
+        return status
+
+
+def _verdict(error: BaseException, workdir: str | None) -> tuple[str, int]:
+    if isinstance(error, UserError):
+        return str(error), 2
+    if isinstance(error, RunError):
+        where = f"; its log is {RunDir(workdir).metrics}" if workdir else ""
+        return f"{error}{where}", 1
+    if isinstance(error, Stopped):
+        return f"{error}; the same command goes on from there", 128 + error.signal
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command begins again where the last saved piece ends", 130
+    if isinstance(error, flags.Error):
+        return str(error).splitlines()[0], 2
+    folder = Path(workdir) if workdir and Path(workdir).is_dir() else Path(tempfile.mkdtemp(prefix="cnnjax-"))
+    log = RunDir(folder).failure
+    log.write_text("".join(traceback.format_exception(error)))
+    reason = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {reason}; the traceback is in {log}", 1
+
+
+def _parse(verb: Verb, words: list[str]) -> tuple[flags.FlagValues, dict[str, str], list[str]]:
+    """Splits the words into flags, which absl reads, and `--config.a.b=VALUE` overrides, which it need not know."""
+    overrides: dict[str, str] = {}
+    others = []
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--config."):
+            others.append(word)
+            continue
+        key, equals, value = word[len("--config.") :].partition("=")
+        if not equals and not words:
+            raise UserError(f"{word} has no value; write {word}=VALUE")
+        overrides[key] = value if equals else words.pop(0)
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)  # flags may stand behind the pictures
+    for name in (*verb.flags, *COMMON):
+        if name in TEXTS:
+            flags.DEFINE_string(name, DEFAULTS.get(name), TEXTS[name], flag_values=values)
+        elif name in NUMBERS:
+            flags.DEFINE_integer(name, DEFAULTS.get(name), NUMBERS[name], flag_values=values, lower_bound=1)
+        else:
+            flags.DEFINE_boolean(name, False, SWITCHES[name], flag_values=values)
+    try:
+        rest = values(["cnnjax", *others])[1:]
+    except flags.UnrecognizedFlagError as error:
+        names = [f"--{name}" for name in values]
+        raise UserError(f"unknown flag --{error.flagname}{nearest(f'--{error.flagname}', names)}") from error
+    except flags.Error as error:
+        raise UserError(" ".join(str(error).split())) from error
+    return values, overrides, rest
+
+
+def _needed(flag: flags.FlagValues, name: str) -> str:
+    value = flag[name].value
+    if not value:
+        raise UserError(f"--{name} is missing; give the {TEXTS[name]}")
+    return value
+
+
+def _checkpoint(flag: flags.FlagValues) -> Any:
+    if flag.checkpoint not in (None, "best", "last"):
+        raise UserError(f"--checkpoint={flag.checkpoint} is neither best nor last")
+    return flag.checkpoint
+
+
+def _input_size(text: str) -> tuple[int, int, int]:
+    parts = text.lower().replace(",", "x").split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
+        raise UserError(f"--input={text} is not HxWxC, such as 224x224x3")
+    height, width, channels = map(int, parts)
+    return height, width, channels
+
+
+def _listing(recipe: configuration.Recipe) -> str:
+    lines = []
+    fields = configuration.options()
+    for key, value in configuration.flat(recipe.config).items():
+        shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        origin = recipe.origin.get(key, "default")
+        lines.append(f"config.{key} = {shown}  ({origin})\n    {fields[key].metadata['doc']}")
+    return "\n".join(lines)
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {name:10} {verb.what}" for name, verb in VERBS.items())
+    return (
+        f"cnnjax {cnnjax.__version__}: train, evaluate and ship convolutional image classifiers in JAX\n\n"
+        f"usage: cnnjax VERB [flags]\n\n{verbs}\n\ncnnjax VERB --help tells more; begin with\n"
+        f"  {VERBS['train'].example}"
+    )
+
+
+def _verb_help(name: str, verb: Verb) -> str:
+    texts = TEXTS | NUMBERS | SWITCHES
+    lines = [f"cnnjax {name}: {verb.what}", "", f"  {verb.example}", ""]
+    lines += [f"  --{flag:14} {texts[flag]}" for flag in (*verb.flags, *COMMON)]
+    if "config" in verb.flags or name == "evaluate":
+        lines += ["", "  --config.SECTION.KEY=VALUE overrides an option of the recipe, in any order; for all options:"]
+        lines += ["  cnnjax train --config FILE --print_config"]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""Stage 1, data: a source -> prepared records -> batches of uint8 pictures on the devices; after it: augment.
+
+sources   where pictures come from      prepare  once: decode, check, resize, measure, split
+decode    files to pixels               shards   the prepared records, and reading them
+order     which picture comes when      resident, stream, feed   how batches reach the devices
+"""
+
+from cnnjax.data.decode import picture_files as picture_files
+from cnnjax.data.feed import ahead as ahead
+from cnnjax.data.order import TrainingRows as TrainingRows
+from cnnjax.data.prepare import default_data_dir as default_data_dir
+from cnnjax.data.prepare import prepare as prepare
+from cnnjax.data.resident import Resident as Resident
+from cnnjax.data.resident import fits as fits
+from cnnjax.data.shards import Dataset as Dataset
+from cnnjax.data.shards import Split as Split
+from cnnjax.data.stream import Streamed as Streamed

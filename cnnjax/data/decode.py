@@ -1,0 +1,282 @@
+"""From the bytes of a picture file to uint8 [H, W, C], and from there to the size that a recipe asks for.
+
+Files are judged by their bytes, never by their names. Alpha is laid over white, an animation gives its first frame,
+EXIF orientation is applied, 16 bits are scaled and not clipped. Nothing is decoded before its header was held against
+the limits, and no pickle is ever loaded.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnjax.config import Data
+from cnnjax.core.arrays import HostArray
+from cnnjax.core.errors import UserError
+
+Size = tuple[int, int]
+
+
+class BadPictureError(UserError):
+    """A file that is no whole picture, or one over the limits."""
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(
+            f"{name} is no whole picture ({reason}); mend or delete it, or set config.data.bad_pictures=skip"
+        )
+
+
+def load(content: bytes | HostArray, config: Data, name: str, channels: int | None) -> tuple[HostArray, Size]:
+    """Decodes and fits one picture.
+
+    A JPEG at least twice as large as needed is decoded at a fraction of its size, which costs a fraction of the time;
+    it is never smaller than twice the target, so that the resampling behind it still averages.
+
+    Args:
+      content: an encoded file, or an array [H, W] or [H, W, C] of uint8 or uint16.
+      name: of the picture, for the error.
+      channels: 1, 3 or the number of bands; None: as the picture has.
+
+    Returns:
+      uint8 [h, w, C], and the true (height, width) on it (smaller than the array on a canvas).
+
+    Raises:
+      BadPictureError: the content is no whole picture, over the limits, or has other channels.
+    """
+    return fit(decode(content, config, name, channels, at_least=_needed(config)), config)
+
+
+def decode(
+    content: bytes | HostArray, config: Data, name: str, channels: int | None, *, at_least: Size | None = None
+) -> HostArray:
+    """Decodes one picture to uint8 [H, W, C]; see `load`, of which this is the first half.
+
+    Args:
+      at_least: a JPEG may come out smaller than it is, but not than this (height, width); None: full size.
+    """
+    if not isinstance(content, bytes):
+        image = _scale(np.asarray(content), config, name)
+        return _with_channels(image, channels, name)
+    if len(content) > config.max_bytes:
+        raise BadPictureError(name, f"more than config.data.max_bytes={config.max_bytes} bytes")
+    if not content:
+        raise BadPictureError(name, "the file is empty")
+    try:
+        image = _decode(content, config, name, channels, at_least)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        raise BadPictureError(name, " ".join(str(error).split()) or type(error).__name__) from error
+    return _with_channels(image, channels, name)
+
+
+def _decode(content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None) -> HostArray:
+    if content[:6] == b"\x93NUMPY":
+        return _scale(np.load(io.BytesIO(content), allow_pickle=False), config, name)
+    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        bands = _tiff_bands(content, config, name)
+        if bands is not None:
+            return _scale(bands, config, name)
+    if content[:3] == b"\xff\xd8\xff":
+        image = _jpeg(content, config, name, channels, at_least)
+        if image is not None:
+            return image
+    return _pillow(content, config, name, channels)
+
+
+def _check_pixels(height: int, width: int, config: Data, name: str) -> None:
+    if height * width > config.max_pixels:
+        raise BadPictureError(name, f"{width} x {height} is more than config.data.max_pixels={config.max_pixels}")
+
+
+def _jpeg(content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None) -> HostArray | None:
+    """libjpeg-turbo without Pillow around it; None for what only Pillow can do (CMYK)."""
+    import simplejpeg
+
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
+    _check_pixels(height, width, config, name)
+    if colours.upper() in ("CMYK", "YCCK"):
+        return None
+    grey = channels == 1 or (channels is None and colours.upper() == "GRAY")
+    turn = _orientation(content)
+    least: tuple[int, int] = (0, 0)
+    if at_least is not None:
+        least = at_least if turn < 5 else at_least[::-1]
+        least = (2 * least[0], 2 * least[1])
+    image = simplejpeg.decode_jpeg(
+        content, "GRAY" if grey else "RGB", fastdct=False, min_height=least[0], min_width=least[1]
+    )
+    return np.ascontiguousarray(TURNS[turn](image))
+
+
+TURNS: dict[int, Any] = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: image.swapaxes(0, 1)[:, ::-1],
+    7: lambda image: image.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda image: image.swapaxes(0, 1)[::-1],
+}
+"""What undoes each EXIF orientation."""
+
+
+def _orientation(content: bytes) -> int:
+    if b"Exif\0\0" not in content[: 1 << 16]:  # most files have none, and Pillow would take longer than the decoding
+        return 1
+    from PIL import Image
+
+    turn = Image.open(io.BytesIO(content)).getexif().get(0x0112, 1)
+    return turn if turn in TURNS else 1  # 0 and other invalid values are met in the wild
+
+
+def _pillow(content: bytes, config: Data, name: str, channels: int | None) -> HostArray:
+    from PIL import Image, ImageOps
+
+    # Pillow's own limit only warns, and at half of ours.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, config.max_pixels)
+    image: Any = Image.open(io.BytesIO(content))
+    _check_pixels(image.height, image.width, config, name)
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scale(np.asarray(image), config, name)
+    if "A" in image.mode or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        grey = _is_grey(np.asarray(image)) if channels is None else False
+        image = Image.alpha_composite(white, image).convert("L" if grey else "RGB")
+    native_grey = image.mode in ("1", "L")
+    image = image.convert("L" if channels == 1 or (channels is None and native_grey) else "RGB")
+    return np.asarray(image)
+
+
+def _is_grey(image: HostArray) -> bool:
+    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
+
+
+def _tiff_bands(content: bytes, config: Data, name: str) -> HostArray | None:
+    """The bands of a TIFF that Pillow cannot read (more than four, or 16 bits); None for an ordinary one."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        page = file.pages.first
+        _check_pixels(page.imagelength, page.imagewidth, config, name)
+        if page.samplesperpixel <= 4 and page.bitspersample <= 8 and page.dtype == np.uint8:
+            return None
+        bands = page.asarray()
+    planar = bands.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+    return np.moveaxis(bands, 0, -1) if planar else bands
+
+
+def _scale(image: HostArray, config: Data, name: str) -> HostArray:
+    """Brings an array [H, W] or [H, W, C] to uint8 [H, W, C]; 16 bits by config.max_value, fractions from 0..1."""
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.ndim != 3 or 0 in image.shape:
+        raise BadPictureError(name, f"an array of shape {list(image.shape)}, not [H, W] or [H, W, C]")
+    _check_pixels(image.shape[0], image.shape[1], config, name)
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind == "f":
+        if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
+            raise BadPictureError(name, "fractions must lie in 0..1")
+        return np.rint(image * 255).astype(np.uint8)
+    if image.dtype.kind not in "ui" or image.min() < 0 or image.max() > 65535:
+        raise BadPictureError(name, f"values of type {image.dtype} outside of 0..65535")
+    scaled = image.astype(np.float32) * (255 / config.max_value)
+    return np.rint(np.minimum(scaled, 255)).astype(np.uint8)
+
+
+def _with_channels(image: HostArray, channels: int | None, name: str) -> HostArray:
+    image = image[:, :, None] if image.ndim == 2 else image
+    have = image.shape[2]
+    if channels is None or have == channels:
+        return image
+    if have == 1 and channels == 3:
+        return np.repeat(image, 3, axis=2)
+    if have == 3 and channels == 1:
+        # ITU-R 601 luma, as Pillow's convert("L") has it
+        return np.rint(image @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)[:, :, None]
+    raise BadPictureError(name, f"it has {have} channels, not {channels}")
+
+
+# ---------------------------------------------------------------- the resize rule
+
+
+def fit(image: HostArray, config: Data) -> tuple[HostArray, Size]:
+    """Brings uint8 [H, W, C] to `config.size` by `config.resize`; returns it and the true (height, width) on it.
+
+    none: as it is. center: the smallest scale that covers the size, then its centre (AlexNet's rule). squash: both
+    sides to the size. pad: shrunk, if need be, until it fits the canvas, in its top left corner.
+    """
+    height, width = image.shape[:2]
+    if config.resize == "none":
+        return image, (height, width)
+    assert config.size is not None
+    target_height, target_width = config.size
+    if config.resize == "squash":
+        return resample(image, config.size), config.size
+    if config.resize == "center":
+        scale = max(target_height / height, target_width / width)
+        box_height, box_width = target_height / scale, target_width / scale
+        top, left = (height - box_height) / 2, (width - box_width) / 2
+        return resample(image, config.size, (left, top, left + box_width, top + box_height)), config.size
+    scale = min(target_height / height, target_width / width, 1.0)
+    true = (max(round(height * scale), 1), max(round(width * scale), 1))
+    canvas = np.zeros((target_height, target_width, image.shape[2]), np.uint8)
+    canvas[: true[0], : true[1]] = resample(image, true)
+    return canvas, true
+
+
+def resample(image: HostArray, size: Size, box: tuple[float, float, float, float] | None = None) -> HostArray:
+    """Resizes `box` (left, top, right, bottom) of uint8 [H, W, C] to (height, width), bilinear with antialiasing."""
+    from PIL import Image
+
+    if box is None and image.shape[:2] == size:
+        return image
+    if image.shape[2] == 3:
+        picture = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR, box)
+        return np.asarray(picture)
+    bands = (Image.fromarray(np.ascontiguousarray(image[:, :, band])) for band in range(image.shape[2]))
+    return np.stack([np.asarray(band.resize(size[::-1], Image.Resampling.BILINEAR, box)) for band in bands], axis=2)
+
+
+def _needed(config: Data) -> Size | None:
+    """The size below which a reduced decoding must not fall; a canvas may hold the whole picture, so it allows none."""
+    return config.size if config.resize in ("center", "squash") else None
+
+
+def picture_files(paths: Any) -> list[Path]:
+    """Returns the files among `paths` and in their folders, sorted within each, system files left out.
+
+    Raises:
+      UserError: a path that does not exist, or no file at all.
+    """
+    found: list[Path] = []
+    for path in map(Path, [paths] if isinstance(paths, (str, Path)) else paths):
+        if not path.exists():
+            raise UserError(f"there is no file or folder {path}")
+        found += files_below(path) if path.is_dir() else [path]
+    if not found:
+        raise UserError(f"there is no file in {', '.join(map(str, paths))}")
+    return found
+
+
+SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
+
+
+def is_system(name: str) -> bool:
+    """Whether a part of a path is hidden (.DS_Store) or left by an operating system."""
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Returns all files below a folder, sorted, without hidden and system ones."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(is_system(part) for part in path.relative_to(folder).parts)
+    )

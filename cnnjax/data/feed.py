@@ -1,0 +1,41 @@
+"""Host arrays onto the devices, ahead of the step that needs them.
+
+A batch is {"images": uint8 [B, H, W, C], "labels": int32 [B] or uint8 [B, K], "position": int32 [B]}, on a canvas also
+"sizes": int32 [B, 2], in evaluation also "mask": float32 [B]; its first axis is shared by the devices.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Sharding
+
+from cnnjax.core.arrays import Batch
+
+
+def put(batch: dict[str, np.ndarray], sharding: Sharding) -> Batch:
+    """Copies one batch to the devices; where there are several processes, each gives its own share of the rows.
+
+    The copy is never an alias of the NumPy memory, which `device_put` on the CPU would otherwise make where the memory
+    is aligned: the loader fills its buffers again.
+    """
+    if jax.process_count() > 1:
+        return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}
+    return jax.device_put(batch, sharding, may_alias=False)
+
+
+def ahead(batches: Iterable[Any], count: int = 2) -> Iterator[Any]:
+    """Yields the items of `batches` in order, always having asked for `count` more than were taken."""
+    waiting: deque[Any] = deque()
+    for batch in batches:
+        waiting.append(batch)
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def share(array: np.ndarray) -> np.ndarray:
+    """Returns this process's rows of a global array of indices or positions."""
+    return np.array_split(array, jax.process_count())[jax.process_index()]

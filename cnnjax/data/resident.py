@@ -1,0 +1,56 @@
+"""The whole split as uint8 in device memory; a batch is one gather on the device.
+
+For sets that fit (all of MNIST is 47 MB): after the first copy nothing but B indices a step crosses to the device.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from cnnjax.core.arrays import Array, Batch
+from cnnjax.core.mesh import by_batch, replicated
+from cnnjax.data.shards import Dataset, Split
+
+
+def fits(dataset: Dataset) -> bool:
+    """Whether all splits together take at most a quarter of a device's memory (CPU devices share the machine's)."""
+    height, width, channels = dataset.shape
+    need = sum(dataset.counts.values()) * height * width * channels
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if limit is None:
+        limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
+    return need <= limit // 4
+
+
+class Resident:
+    """A split in device memory, one copy a device.
+
+    Args:
+      split: the prepared pictures.
+      mesh: the devices that share each batch.
+      indices: int64 [n], the pictures to hold; None: all.
+    """
+
+    def __init__(self, split: Split, mesh: Mesh, indices: np.ndarray | None = None, *, threads: int = 1):
+        indices = np.arange(len(split)) if indices is None else indices
+        arrays = {"images": split.gather(indices, threads=threads), "labels": split.labels[indices]}
+        if split.sizes is not None:
+            arrays["sizes"] = split.sizes[indices]
+        self._arrays = jax.device_put(arrays, replicated(mesh))
+        self._row = by_batch(mesh)
+        self._take = jax.jit(_take, out_shardings=self._row)
+
+    def batches(self, rows: Iterable[dict[str, np.ndarray]]) -> Iterator[Batch]:
+        """Yields the batch of each {"index": int64 [B], ...}; what else a row holds travels along."""
+        for row in rows:
+            index = jax.device_put(row["index"].astype(np.int32), self._row)
+            rest = {name: array for name, array in row.items() if name != "index"}
+            yield self._take(self._arrays, index) | jax.device_put(rest, self._row)
+
+
+def _take(arrays: dict[str, Array], index: Array) -> Batch:
+    return {name: jnp.take(array, index, axis=0, mode="clip") for name, array in arrays.items()}

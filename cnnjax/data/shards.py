@@ -1,0 +1,171 @@
+"""Prepared pictures on disk: `dataset.json`, and for each split shards of pixels or of encoded files.
+
+dataset.json                    what the set is: class names, counts, statistics, digest
+train-00000.npy ...             pixels: uint8 [n, H, W, C], memory-mapped when read
+train-00000.array_record ...    encoded: the original files, byte for byte
+train-labels.npy train-sizes.npy train-names.json
+"""
+
+import functools
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from cnnjax.config import Data
+from cnnjax.core import files
+from cnnjax.core.arrays import HostArray
+from cnnjax.core.errors import UserError
+from cnnjax.core.registry import nearest
+from cnnjax.core.statistics import Statistics
+from cnnjax.data.decode import load
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set; all but the pictures themselves is in memory, and a run folder keeps a copy.
+
+    Attributes:
+      folder: where the shards are.
+      class_names: in the order of the labels.
+      multi_label: labels are uint8 [n, K] instead of int32 [n].
+      counts: pictures by split.
+      shape: (height, width, channels) of every picture.
+      rule: how pictures were read (resize, size, max_value, limits), so that new ones are read alike.
+      statistics: of the training split.
+      digest: sha256 of the data set's shards and labels.
+      skipped: names of bad pictures that were left out.
+      shards: number of pictures in each shard, by split.
+    """
+
+    folder: Path
+    class_names: tuple[str, ...]
+    multi_label: bool
+    counts: Mapping[str, int]
+    shape: tuple[int, int, int]
+    store: Literal["pixels", "encoded"]
+    rule: Mapping[str, Any]
+    statistics: Statistics
+    digest: str
+    skipped: tuple[str, ...]
+    shards: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Dataset":
+        return cls.from_json(files.read_json(folder / "dataset.json"), folder)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], folder: Path | None = None) -> "Dataset":
+        values = dict(document) | {
+            "folder": folder or Path(document["folder"]),
+            "class_names": tuple(document["class_names"]),
+            "shape": tuple(document["shape"]),
+            "statistics": Statistics.from_json(document["statistics"]),
+            "skipped": tuple(document["skipped"]),
+            "shards": {split: tuple(counts) for split, counts in document["shards"].items()},
+        }
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"folder": str(self.folder)}
+
+    @property
+    def reading(self) -> Data:
+        """The options by which a picture is decoded and fitted."""
+        size = self.rule["size"]
+        return Data(**{**self.rule, "size": tuple(size) if size else None})
+
+    def split(self, name: str) -> "Split":
+        """Returns one split; UserError names those there are."""
+        if name not in self.counts:
+            raise UserError(f"the data set has no split {name}{nearest(name, self.counts)}")
+        return Split(self, name)
+
+
+class Split:
+    """The pictures of one split.
+
+    Attributes:
+      labels: int32 [n], or uint8 [n, K] with several labels a picture.
+      sizes: int32 [n, 2], the true (height, width) of pictures on a canvas; None where they fill it.
+    """
+
+    def __init__(self, dataset: Dataset, name: str):
+        self.name = name
+        self._dataset = dataset
+        folder = dataset.folder
+        self.labels = np.load(folder / f"{name}-labels.npy", allow_pickle=False)
+        sizes = folder / f"{name}-sizes.npy"
+        self.sizes = np.load(sizes, allow_pickle=False) if sizes.exists() else None
+        counts = dataset.shards[name]
+        self._starts = np.cumsum([0, *counts])
+        if dataset.store == "pixels":
+            paths = [folder / shard_name(name, number, "pixels") for number in range(len(counts))]
+            self._pixels = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """Where each picture came from."""
+        names: list[str] = files.read_json(self._dataset.folder / f"{self.name}-names.json")
+        return names
+
+    def gather(self, indices: HostArray, out: HostArray | None = None, *, threads: int = 1) -> HostArray:
+        """Returns the pictures at `indices`, uint8 [B, H, W, C].
+
+        Args:
+          indices: int64 [B].
+          out: filled and returned, instead of a new array.
+          threads: that decode at the same time; pixels are copied in the calling thread.
+        """
+        out = np.empty((len(indices), *self._dataset.shape), np.uint8) if out is None else out
+        if self._dataset.store == "encoded":
+            return self._decode(indices, out, threads)
+        if len(self._pixels) == 1:
+            # mode="clip" writes straight into `out`; "raise" would go through a buffer of its own.
+            return np.take(self._pixels[0], indices, axis=0, out=out, mode="clip")
+        shards = np.searchsorted(self._starts, indices, side="right") - 1
+        for row, (shard, index) in enumerate(zip(shards, indices - self._starts[shards], strict=True)):
+            out[row] = self._pixels[shard][index]
+        return out
+
+    def _decode(self, indices: HostArray, out: HostArray, threads: int) -> HostArray:
+        contents = self._contents(indices)
+        reading, channels = self._dataset.reading, self._dataset.shape[2]
+
+        def one(row: int) -> None:
+            out[row] = load(contents[row], reading, self.names[indices[row]], channels)[0]
+
+        if threads <= 1:
+            for row in range(len(indices)):
+                one(row)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(one, range(len(indices))))
+        return out
+
+    def _contents(self, indices: HostArray) -> list[bytes]:
+        """The encoded files, read shard by shard."""
+        from array_record.python.array_record_module import ArrayRecordReader
+
+        contents: list[bytes] = [b""] * len(indices)
+        shards = np.searchsorted(self._starts, indices, side="right") - 1
+        for shard in np.unique(shards):
+            rows = np.flatnonzero(shards == shard)
+            path = self._dataset.folder / shard_name(self.name, shard, "encoded")
+            reader = ArrayRecordReader(os.fspath(path))  # one a call: a reader is not safe in two threads
+            for row, content in zip(rows, reader.read((indices[rows] - self._starts[shard]).tolist()), strict=True):
+                contents[row] = content
+            reader.close()
+        return contents
+
+
+def shard_name(split: str, number: int, store: Literal["pixels", "encoded"]) -> str:
+    """Returns the file name of one shard."""
+    return f"{split}-{number:05d}.{'npy' if store == 'pixels' else 'array_record'}"

@@ -1,0 +1,124 @@
+"""Where pictures come from: each file here turns one kind of source into `Source`, with nothing decoded yet."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from cnnjax.config import Data
+from cnnjax.core.arrays import HostArray
+from cnnjax.core.errors import UserError
+from cnnjax.core.registry import nearest
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One split as the source has it.
+
+    Attributes:
+      labels: int32 [n], or uint8 [n, K] with several labels a picture.
+      names: where each picture comes from, for errors and lists.
+      read: index -> an encoded file, or an array [H, W] or [H, W, C]; called from several threads.
+      stamp: what identifies the contents, cheaply: names, sizes and times of files, or a digest of arrays.
+      nbytes: of all encoded files; 0 where pictures are arrays.
+    """
+
+    labels: HostArray
+    names: Sequence[str]
+    read: Callable[[int], bytes | HostArray]
+    stamp: str
+    nbytes: int = 0
+
+    def take(self, indices: HostArray) -> "Pictures":
+        """Returns some of the pictures."""
+        numbers = [int(index) for index in indices]
+        return Pictures(
+            labels=self.labels[indices],
+            names=[self.names[number] for number in numbers],
+            read=lambda index: self.read(numbers[index]),
+            stamp=f"{self.stamp} {stamp_of(numbers)}",
+            nbytes=self.nbytes * len(numbers) // max(len(self.labels), 1),
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Class names in the order of the labels, and some of the splits train, val, test (train always)."""
+
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Pictures]
+
+
+KINDS = {
+    "digits": "digits",
+    "mnist": "named",
+    "fashion_mnist": "named",
+    "cifar10": "named",
+    "cifar100": "named",
+    "folder": "folder",
+    "zip": "folder",
+    "table": "table",
+    "arrays": "arrays",
+    "idx": "idx",
+    "tfds": "tfds",
+    "fake": "fake",
+}
+"""The module of each kind; each has open_source(kind, where, config, data_dir)."""
+
+WITH_PLACE = {"folder", "zip", "table", "arrays", "idx", "tfds", "fake"}
+
+
+def open_source(config: Data, data_dir: Path) -> Source:
+    """Opens what `config.source` names; $VARIABLES and ~ in it are filled in.
+
+    Raises:
+      UserError: no such kind, no such place, or nothing in it that can be trained on.
+    """
+    kind, _, where = config.source.partition(":")
+    if kind not in KINDS:
+        raise UserError(f"config.data.source={config.source} is of no known kind{nearest(kind, KINDS)}")
+    if bool(where) != (kind in WITH_PLACE):
+        form = f"{kind}:PLACE" if kind in WITH_PLACE else kind
+        raise UserError(f"config.data.source={config.source} must have the form {form}")
+    place = os.path.expandvars(os.path.expanduser(where))
+    if "$" in place:
+        name = place.partition("$")[2].partition("/")[0].strip("{}")
+        raise UserError(
+            f"config.data.source={config.source}: the environment variable {name} is not set; "
+            "set it to the folder of the pictures, with train/ and val/ of class folders inside"
+        )
+    source: Source = import_module(f"cnnjax.data.sources.{KINDS[kind]}").open_source(kind, place, config, data_dir)
+    if len(source.class_names) < 2:
+        raise UserError(f"{config.source} has only one class, {source.class_names[0]}; a classifier needs two or more")
+    return source
+
+
+def stamp_of(*parts: object) -> str:
+    """sha256 (hex) of what is given, by its text; arrays by their bytes."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    return sha.hexdigest()
+
+
+def from_arrays(images: HostArray, labels: HostArray, prefix: str) -> Pictures:
+    """Pictures that are in memory already: images [n, H, W] or [n, H, W, C]."""
+    names = [f"{prefix}/{index}" for index in range(len(images))]
+    return Pictures(labels, names, lambda index: images[index], stamp_of(images, labels))
+
+
+def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int) -> Pictures:
+    """Pictures that are files; at most `limit` + 1 bytes of each are read, enough to see that it is too large."""
+    stats = [path.stat() for path in paths]
+    names = [os.path.relpath(path, root) for path in paths]
+
+    def read(index: int) -> bytes:
+        with open(paths[index], "rb") as file:
+            return file.read(limit + 1)
+
+    stamp = stamp_of([(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)])
+    return Pictures(labels, names, read, stamp, sum(stat.st_size for stat in stats))

@@ -1,0 +1,73 @@
+"""NumPy arrays in one .npz file.
+
+    images labels                                     one pool, which prepare splits
+    x_train y_train [x_val y_val] [x_test y_test]     as Keras' mnist.npz
+    train_images train_labels [val_...] [test_...]
+
+Images are [n, H, W] or [n, H, W, C] of uint8, uint16, or fractions in 0..1; labels are integers [n] from 0, or marks
+[n, K] of 0 and 1.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from cnnjax.config import Data
+from cnnjax.core.arrays import HostArray
+from cnnjax.core.errors import UserError
+from cnnjax.data.sources import Source, from_arrays
+
+FORMS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
+
+
+def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+    """Opens arrays:FILE.npz."""
+    path = Path(place)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; config.data.source=arrays:FILE.npz needs images and labels in one")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no .npz file of plain arrays ({error}); save it with numpy.savez") from error
+    pairs = {"train": ("images", "labels")} if {"images", "labels"} <= arrays.keys() else {}
+    for images, labels in FORMS:
+        for split in ("train", "val", "test"):
+            if {images.format(split), labels.format(split)} <= arrays.keys():
+                pairs.setdefault(split, (images.format(split), labels.format(split)))
+    if "train" not in pairs:
+        raise UserError(
+            f"{path} holds {', '.join(arrays) or 'nothing'}; name the arrays images and labels, or x_train and y_train"
+        )
+    splits = {}
+    for split, (images, labels) in pairs.items():
+        marks = _checked(path, arrays[images], arrays[labels], images, labels)
+        splits[split] = from_arrays(arrays[images], marks, split)
+    return Source(class_names(config, [part.labels for part in splits.values()]), splits)
+
+
+def _checked(path: Path, images: HostArray, labels: HostArray, image_name: str, label_name: str) -> HostArray:
+    if images.ndim not in (3, 4) or not len(images):
+        raise UserError(f"{image_name} of {path} has shape {list(images.shape)}; it must be [n, H, W] or [n, H, W, C]")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if len(labels) != len(images) or labels.ndim > 2 or labels.dtype.kind not in "uib":
+        raise UserError(f"{label_name} of {path} must be {len(images)} integers, one for each picture of {image_name}")
+    if labels.ndim == 2:
+        if labels.max() > 1 or labels.min() < 0:
+            raise UserError(f"{label_name} of {path} marks classes by numbers other than 0 and 1")
+        return labels.astype(np.uint8)
+    if labels.min() < 0:
+        raise UserError(f"{label_name} of {path} holds {labels.min()}; labels count from 0")
+    return labels.astype(np.int32)
+
+
+def class_names(config: Data, labels: list[HostArray]) -> tuple[str, ...]:
+    """Returns config.data.class_names, or the numbers of the classes where it is empty."""
+    several = labels[0].ndim == 2
+    count = labels[0].shape[1] if several else 1 + max(int(part.max()) for part in labels)
+    names = config.class_names or tuple(map(str, range(count)))
+    if len(names) < count or (several and len(names) != count):
+        raise UserError(f"config.data.class_names gives {len(names)} names, but the labels go up to {count - 1}")
+    return names

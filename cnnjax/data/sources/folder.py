@@ -1,0 +1,122 @@
+"""Class folders, on disk or in a zip archive, under train/, val/ and test/ or all in one place.
+
+PATH/cats/1.jpg PATH/dogs/7.png                     one pool, which prepare splits
+PATH/train/cats/1.jpg ... PATH/val/... PATH/test/...
+"""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from cnnjax.config import Data
+from cnnjax.core.errors import UserError
+from cnnjax.data.decode import BadPictureError, files_below, is_system
+from cnnjax.data.sources import Pictures, Source, from_files, stamp_of
+
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+Tree = dict[str, dict[str, list[str]]]
+"""{split: {class: members}}"""
+
+
+def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+    """Opens folder:PATH or zip:FILE."""
+    return _zip(Path(place), config) if kind == "zip" else _folder(Path(place), config)
+
+
+def _folder(root: Path, config: Data) -> Source:
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}; config.data.source=folder:PATH needs class folders in it")
+    inside = _subfolders(root)
+    tops = {SPLITS[name]: root / name for name in inside if name in SPLITS} if "train" in inside else {"": root}
+    classes = {split: _subfolders(top) for split, top in tops.items()}
+    _check_classes(classes, str(root))
+    splits = {}
+    for split, top in tops.items():
+        paths: list[Path] = []
+        labels: list[int] = []
+        for label, name in enumerate(classes[split]):
+            found = files_below(top / name)
+            if not found:
+                raise UserError(f"the class folder {top / name} is empty; put pictures into it or remove it")
+            paths += found
+            labels += [label] * len(found)
+        splits[split or "train"] = from_files(paths, np.asarray(labels, np.int32), root, config.max_bytes)
+    return Source(tuple(next(iter(classes.values()))), splits)
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_system(path.name))
+
+
+def _check_classes(classes: Mapping[str, Sequence[str]], where: str) -> None:
+    first = next(iter(classes.values()))
+    for split, names in classes.items():
+        if not names:
+            raise UserError(f"{where} {split}".strip() + " has no class folders; put each class into one of its own")
+        if list(names) != list(first):
+            odd = sorted(set(names) ^ set(first))[0]
+            raise UserError(
+                f"the splits of {where} have different classes ({odd} is not in all of them); give them the same"
+            )
+
+
+def _zip(path: Path, config: Data) -> Source:
+    try:
+        archive = zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise UserError(
+            f"there is no archive {path}; config.data.source=zip:FILE needs one with class folders"
+        ) from None
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(f"{path} is no whole zip archive ({error}); fetch it again") from error
+    tree = _members(archive, path)
+    _check_classes({split: sorted(classes) for split, classes in tree.items()}, str(path))
+    splits = {split: _zipped(archive, classes, config) for split, classes in tree.items()}
+    return Source(tuple(sorted(next(iter(tree.values())))), splits)
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> Tree:
+    """Sorts the members by split and class; a folder around everything is passed over."""
+    members = {}
+    for info in archive.infolist():
+        parts = PurePosixPath(info.filename).parts
+        if info.is_dir() or any(is_system(part) for part in parts if part != ".."):
+            continue
+        if ".." in parts or info.filename.startswith("/"):
+            raise UserError(f"{path} holds {info.filename}, which points out of the archive; make it anew")
+        members[info.filename] = parts
+    while members and all(len(parts) > 2 for parts in members.values()):
+        tops = {parts[0] for parts in members.values()}
+        if len(tops) > 1 or tops & SPLITS.keys():
+            break
+        members = {name: parts[1:] for name, parts in members.items()}
+    layered = any(parts[0] == "train" and len(parts) > 2 for parts in members.values())
+    tree: Tree = {}
+    for name, parts in sorted(members.items()):
+        if layered and parts[0] in SPLITS and len(parts) > 2:
+            tree.setdefault(SPLITS[parts[0]], {}).setdefault(parts[1], []).append(name)
+        elif not layered and len(parts) > 1:
+            tree.setdefault("train", {}).setdefault(parts[0], []).append(name)
+    if not tree:
+        raise UserError(f"{path} has no class folders; put each class into one of its own")
+    return {split: tree[split] for split in ("train", "val", "test") if split in tree}
+
+
+def _zipped(archive: zipfile.ZipFile, classes: Mapping[str, list[str]], config: Data) -> Pictures:
+    names = [name for label in sorted(classes) for name in classes[label]]
+    labels = [label for label, name in enumerate(sorted(classes)) for _ in classes[name]]
+    infos = [archive.getinfo(name) for name in names]
+
+    def read(index: int) -> bytes:
+        if infos[index].file_size > config.max_bytes:  # before it is inflated
+            raise BadPictureError(names[index], f"more than config.data.max_bytes={config.max_bytes} bytes")
+        try:
+            return archive.read(infos[index])
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+            raise BadPictureError(names[index], str(error)) from error
+
+    stamp = stamp_of([(info.filename, info.file_size, info.CRC) for info in infos])
+    return Pictures(np.asarray(labels, np.int32), names, read, stamp, sum(info.file_size for info in infos))

@@ -1,0 +1,79 @@
+"""tensorflow-datasets: a set already prepared as ArrayRecord is read without TensorFlow; preparing one needs it.
+
+Without TensorFlow its own builders cannot read the files they download, but the prepared records are protocol buffers
+around the original encoded pictures.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnjax.config import Data
+from cnnjax.core.arrays import HostArray
+from cnnjax.core.errors import UserError
+from cnnjax.data.sources import Pictures, Source, stamp_of
+
+SPLITS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
+
+
+def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+    """Opens tfds:NAME (or NAME/CONFIG:VERSION), looked for under the data folder and ~/tensorflow_datasets."""
+    import tensorflow_datasets as tfds
+
+    builder = _find(tfds, place, data_dir)
+    features = builder.info.features
+    if "image" not in features or "label" not in features:
+        raise UserError(
+            f"tfds:{place} has {', '.join(features)}; only sets with an image and a label can be trained on"
+        )
+    splits = {}
+    for name, candidates in SPLITS.items():
+        there = next((candidate for candidate in candidates if candidate in builder.info.splits), None)
+        if there:
+            splits[name] = _pictures(tfds, builder, there)
+    if "train" not in splits:
+        raise UserError(f"tfds:{place} has the splits {', '.join(builder.info.splits)}, but no train")
+    return Source(tuple(features["label"].names), splits)
+
+
+def _find(tfds: Any, name: str, data_dir: Path) -> Any:
+    """The builder of a prepared ArrayRecord set; with TensorFlow at hand it is prepared first."""
+    folders = [data_dir / "tfds", data_dir, Path.home() / "tensorflow_datasets"]
+    for folder in folders:
+        try:
+            builder = tfds.builder(name, data_dir=folder, file_format="array_record", try_gcs=False)
+        except Exception:
+            builder = _from_directory(tfds, folder / name.partition(":")[0])
+        if builder is not None and builder.is_prepared():
+            return builder
+    try:
+        import tensorflow  # noqa: F401
+    except ImportError:
+        raise UserError(
+            f"tfds:{name} is not prepared in {folders[0]}, and preparing it needs TensorFlow; "
+            f'install it with pip install "cnnjax[tf]", or put the prepared ArrayRecord folder there'
+        ) from None
+    builder = tfds.builder(name, data_dir=folders[0], file_format="array_record")
+    builder.download_and_prepare()
+    return builder
+
+
+def _from_directory(tfds: Any, folder: Path) -> Any:
+    """The newest version of a set that no installed builder knows."""
+    versions = sorted(path.parent for path in folder.glob("*/dataset_info.json")) if folder.is_dir() else []
+    return tfds.builder_from_directory(versions[-1]) if versions else None
+
+
+def _pictures(tfds: Any, builder: Any, split: str) -> Pictures:
+    source: Sequence[Any] = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+    labels = np.asarray([int(example["label"]) for example in source], np.int32)
+
+    def read(index: int) -> bytes | HostArray:
+        image = source[index]["image"]
+        return image if isinstance(image, bytes) else np.asarray(image)
+
+    names = [f"{split}/{index}" for index in range(len(labels))]
+    stamp = stamp_of(builder.info.full_name, split, builder.info.splits[split].shard_lengths, labels)
+    return Pictures(labels, names, read, stamp, builder.info.splits[split].num_bytes)

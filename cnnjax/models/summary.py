@@ -1,0 +1,137 @@
+"""The table of a net's layers: output shape, activation size, parameters and multiply-adds, found without computing."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from cnnjax.core import trees
+from cnnjax.models.base import Model
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer.
+
+    Attributes:
+      output_shape: without the batch's axis.
+      activation_size: number of values of one picture's output.
+      params: trainable values that are this layer's own.
+      macs: multiply-adds of convolutions and dense layers for one picture.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    activation_size: int
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All layers in call order, the input first; `params_total` counts running statistics too."""
+
+    name: str
+    input_size: tuple[int, int, int]
+    rows: tuple[Row, ...]
+    params: int
+    params_total: int
+
+    @property
+    def macs(self) -> int:
+        return sum(row.macs for row in self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        layers = [{key: value for key, value in asdict(row).items() if key != "kind"} for row in self.rows]
+        return {
+            "name": self.name,
+            "input": list(self.input_size),
+            "params": self.params,
+            "params_total": self.params_total,
+            "macs": self.macs,
+            "layers": [layer | {"output_shape": list(layer["output_shape"])} for layer in layers],
+        }
+
+    def text(self) -> str:
+        """The table for a terminal, numbers to the right."""
+        head = ("layer", "kind", "output shape", "activation size", "parameters", "multiply-adds")
+        lines = [
+            (
+                row.name,
+                row.kind,
+                " x ".join(map(str, row.output_shape)),
+                f"{row.activation_size:,}",
+                f"{row.params:,}",
+                f"{row.macs:,}",
+            )
+            for row in self.rows
+        ]
+        end = ("total", "", "", "", f"{self.params:,}", f"{self.macs:,}")
+        widths = [max(len(line[i]) for line in (head, *lines, end)) for i in range(len(head))]
+        rule = tuple("-" * width for width in widths)
+        table = [
+            "  ".join(cell.ljust(width) if i < 3 else cell.rjust(width) for i, (cell, width) in enumerate(pairs))
+            for pairs in (list(zip(line, widths, strict=True)) for line in (head, rule, *lines, rule, end))
+        ]
+        statistics = self.params_total - self.params
+        note = f"{statistics:,} running statistics beside the parameters" if statistics else ""
+        return "\n".join([self.name, "", *(line.rstrip() for line in table), *([note] if note else [])])
+
+
+def summarise(model: Model) -> Summary:
+    """Lists every leaf module that owns parameters or changes the shape.
+
+    Works on any Flax module that `create_model` takes, since it watches the calls of modules while the net is traced.
+    Functions that are no modules (nn.relu, nn.max_pool) have no row.
+    """
+    variables = model.shapes()
+    watch = _Watch(variables["params"])
+    with nn.intercept_methods(watch):
+        jax.eval_shape(lambda key: model._trace(key), jax.random.key(0))
+    rows = (Row("input", "Input", model.input_size, prod(model.input_size), 0, 0), *watch.rows)
+    params = trees.size(variables["params"])
+    total = params + trees.size(variables["batch_stats"])
+    return Summary(model.name, model.input_size, rows, params, total)
+
+
+class _Watch:
+    """Interceptor of module calls that collects the rows."""
+
+    def __init__(self, params: Mapping[str, Any]):
+        self.params = params
+        self.rows: list[Row] = []
+        self._counted: set[tuple[str, ...]] = set()
+        self._calls = 0
+
+    def __call__(self, run: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        if context.method_name != "__call__":
+            return run(*args, **kwargs)
+        self._calls += 1
+        before, place = self._calls, len(self.rows)
+        outputs = run(*args, **kwargs)
+        path = context.module.path
+        own = self._own(path)
+        leaf = self._calls == before
+        changes = leaf and args and getattr(args[0], "shape", None) != getattr(outputs, "shape", None)
+        if own or changes:
+            self.rows.insert(place, self._row(context.module, own, outputs))
+        self._counted.add(path)
+        return outputs
+
+    def _own(self, path: tuple[str, ...]) -> dict[str, Any]:
+        """The parameters that belong to the module itself; a module called twice owns them the first time only."""
+        node: Any = self.params
+        for name in path:
+            node = node.get(name, {})
+        return {} if path in self._counted else {k: leaf for k, leaf in node.items() if not isinstance(leaf, Mapping)}
+
+    def _row(self, module: nn.Module, own: dict[str, Any], outputs: Any) -> Row:
+        shape = tuple(jax.tree.leaves(outputs)[0].shape[1:])
+        # A kernel's every weight multiplies once a position; a dense layer's output has one position.
+        macs = trees.size(own["kernel"]) * prod(shape[:-1]) if "kernel" in own else 0
+        kind = type(module).__name__
+        return Row(".".join(module.path) or kind, kind, shape, prod(shape), trees.size(own), macs)

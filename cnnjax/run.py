@@ -1,0 +1,367 @@
+"""The spine: one function per verb; in `train` the data's whole way, each stage one visible call.
+
+source -> prepared records -> loader -> device feed -> augment -> model -> loss -> optimiser -> checkpoint
+       -> evaluation -> report
+"""
+
+import dataclasses
+import functools
+import itertools
+import os
+import platform
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnnjax import config as configuration
+from cnnjax import data
+from cnnjax.config import Experiment
+from cnnjax.core import files, logs, meters, trees
+from cnnjax.core.arrays import Batch, Tree
+from cnnjax.core.errors import UserError
+from cnnjax.core.mesh import check_batch, make_mesh, replicated
+from cnnjax.core.rundir import RunDir
+from cnnjax.data import Dataset, Split
+from cnnjax.evaluate import split as evaluation
+from cnnjax.models import create_model, summary
+from cnnjax.optim import schedules
+from cnnjax.report import charts
+from cnnjax.training import loop
+from cnnjax.training.assemble import assemble, build_model, first_state, overfit_indices, resolve, state_shapes
+from cnnjax.training.checkpoint import Checkpoints
+from cnnjax.training.loop import Length, Loop, Record
+from cnnjax.training.state import Progress, TrainState
+from cnnjax.training.step import Parts, eval_step, train_step
+from cnnjax.training.trained import Run, Which, open_run, saved_config
+
+
+def train(
+    config: Experiment,
+    workdir: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    on_log: Callable[[Record], None] | None = None,
+) -> dict[str, Any]:
+    """Trains a recipe into a run folder, or goes on with the run that is there, and evaluates it.
+
+    Args:
+      config: a recipe, such as `cnnjax.load("configs/lenet_digits.py").config`.
+      workdir: the run folder. The same call continues a broken run exactly; a finished one returns its figures at once.
+      data_dir: where data are kept; default $CNNJAX_DATA_DIR, else ~/.cache/cnnjax.
+      on_log: called with every line of metrics.jsonl.
+
+    Returns:
+      The report of the test split (without one, of validation; without that, of training): top1, top5, log_loss, ...
+
+    Raises:
+      UserError: bad input; nothing was written. RunError: the loss is not finite. Stopped: a signal came; all is saved.
+    """
+    config, run, mesh = configuration.validate(config), RunDir(workdir), make_mesh()
+    _check_early(config, mesh)
+    dataset = data.prepare(config.data, data_dir)
+    config = resolve(config, dataset)
+    training = dataset.split("train")
+    chosen = overfit_indices(config, len(training))
+    count = len(training) if chosen is None else len(chosen)
+    length = Length.of(config.train, pictures=count, batch_size=config.data.batch_size)
+    parts = assemble(config, dataset, length)
+    validates = "val" in dataset.counts and not config.train.overfit
+    _check_validation(config, validates)
+    _claim(run, config, dataset)
+
+    checkpoints = Checkpoints(run.checkpoints)
+    state, progress = _begin_or_go_on(parts, checkpoints, length, mesh)
+    if progress.finished:
+        logs.say(f"{run.root} is finished ({progress.finished} at step {int(state.step)})")
+        return _finish(run, config, data_dir, trained=False)
+
+    start = int(state.step)
+    _describe(config, parts, dataset, length, mesh, start)
+    load = loader(config, dataset, mesh)
+    rows = data.TrainingRows(config.train.seed, count, config.data.batch_size, start=start, stop=length.steps)
+    batches = load(training, chosen).batches(rows)
+    step, batches = _compile(functools.partial(train_step, parts=parts), state, batches, mesh)
+    validate = _validator(parts, dataset, load, mesh) if validates else None
+    metrics = logs.MetricsLog(run.metrics, keep_to=start)
+    board = logs.TensorBoard(run.root, start + 1 if start else None) if config.train.tensorboard else None
+    sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
+    decide = functools.partial(_decide, config)
+    work = Loop(config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink])
+    try:
+        state, progress = work.run(state, progress, batches)
+    finally:
+        metrics.close()
+        checkpoints.close()
+        if board:
+            board.close()
+    logs.say(f"{progress.finished}: step {int(state.step):,}, {meters.duration(progress.seconds)} of training")
+    return _finish(run, config, data_dir, trained=True)
+
+
+def repeat(config: Experiment, workdir: str | Path, times: int, **options: Any) -> dict[str, Any]:
+    """Trains seeds s ... s + times - 1 into folders of their own and returns {"runs", "mean", "deviation"} of top-1."""
+    reports = []
+    for seed in range(config.train.seed, config.train.seed + times):
+        seeded = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
+        reports.append(train(seeded, Path(workdir) / f"seed_{seed}", **options))
+    scores = [report["top1"] for report in reports]
+    deviation = statistics.stdev(scores) if times > 1 else 0.0
+    logs.say(f"top-1 over {times} seeds: {statistics.mean(scores):.2%}, standard deviation {deviation:.2%}")
+    return {"runs": reports, "mean": statistics.mean(scores), "deviation": deviation}
+
+
+def evaluate(
+    workdir: str | Path,
+    *,
+    split: str = "test",
+    checkpoint: Which | None = None,
+    data_dir: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Evaluates a run on a split, every picture exactly once, and writes eval/<split>.json.
+
+    Args:
+      workdir: the run folder.
+      split: train, val or test.
+      checkpoint: best or last; None: the best where there is one, else the last.
+      data_dir: where data are kept.
+      overrides: {"evaluate.views": "ten_crop"}: keys that leave what was trained as it is.
+
+    Returns:
+      split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views.
+    """
+    mesh = make_mesh()
+    run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
+    check_batch(_evaluation_size(run.config), mesh)
+    dataset = data.prepare(run.config.data, data_dir)
+    pictures = dataset.split(split)
+    source = loader(run.config, dataset, mesh)(pictures, None)
+    step = jax.jit(functools.partial(eval_step, parts=run.parts), out_shardings=replicated(mesh))
+    variables = jax.device_put(run.variables, replicated(mesh))
+    report = {"split": split, **_measure(step, variables, source, len(pictures), run.config, lines=True)}
+    report |= {"checkpoint": run.checkpoint, "step": run.step, "params_digest": trees.digest(run.variables)}
+    report |= {"views": run.config.evaluate.views}
+    files.write_json(RunDir(workdir).evaluation(split), report)
+    return report
+
+
+def predict(
+    workdir: str | Path, paths: Iterable[str | Path], *, checkpoint: Which | None = None, top: int = 5
+) -> list[dict[str, Any]]:
+    """Classifies picture files and all files of folders.
+
+    Returns:
+      A list of {"file", "classes": [{"name", "probability"}, ...]}, the likeliest `top` classes first.
+    """
+    run = open_run(workdir, checkpoint=checkpoint)
+    found = data.picture_files(paths)
+    results = []
+    for path, row in zip(found, run.predict(found), strict=True):
+        order = (-row).argsort(kind="stable")[:top]
+        likeliest = [{"name": run.classes[index], "probability": float(row[index])} for index in order]
+        results.append({"file": str(path), "classes": likeliest})
+    return results
+
+
+def summarise(
+    config: Experiment | None = None,
+    *,
+    workdir: str | Path | None = None,
+    model: str | None = None,
+    num_classes: int | None = None,
+    input_size: tuple[int, int, int] | None = None,
+) -> tuple[summary.Summary, str | None]:
+    """Layers, shapes, parameters and multiply-adds of a recipe's, a run's or a named model; never touches the data.
+
+    Returns:
+      The summary, and the digest of the run's parameters (None without a run).
+    """
+    if workdir is not None:
+        run = open_run(workdir)
+        return summary.summarise(run.parts.model), trees.digest(run.variables)
+    if config is None:
+        return summary.summarise(create_model(model or "", num_classes, input_size=input_size)), None
+    if config.model.input_size is None or config.model.num_classes is None:
+        raise UserError(
+            "this recipe takes its input size and number of classes from the data; set config.model.input_size=H,W,C "
+            "and config.model.num_classes=K"
+        )
+    return summary.summarise(build_model(config)), None
+
+
+def loader(config: Experiment, dataset: Dataset, mesh: Any) -> Callable[[Split, Any], Any]:
+    """How splits reach the devices: resident or streamed, by size or as the recipe says; both give the same batches."""
+    threads = config.data.threads or os.cpu_count() or 1
+    if config.data.loader == "resident" or (config.data.loader == "auto" and data.fits(dataset)):
+        return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
+    prefetch = config.data.prefetch
+    return lambda split, indices: data.Streamed(split, mesh, indices, threads=threads, prefetch=prefetch)
+
+
+# ---------------------------------------------------------------- the pieces of train, in the order of their use
+
+
+def _check_early(config: Experiment, mesh: Any) -> None:
+    """What is wrong without a look at the data is told before they are prepared."""
+    check_batch(config.data.batch_size, mesh, config.train.accumulate)
+    check_batch(_evaluation_size(config), mesh)
+    if config.model.input_size and config.model.num_classes:
+        build_model(config)
+
+
+def _evaluation_size(config: Experiment) -> int:
+    return config.evaluate.batch_size or config.data.batch_size
+
+
+def _check_validation(config: Experiment, validates: bool) -> None:
+    if validates:
+        return
+    for key, wants in {
+        "config.optimizer.schedule=plateau": config.optimizer.schedule == "plateau",
+        "config.train.early_stopping": bool(config.train.early_stopping),
+    }.items():
+        if wants:
+            raise UserError(
+                f"{key} needs a validation split; set config.data.val_fraction above 0, and no train.overfit"
+            )
+
+
+def _claim(run: RunDir, config: Experiment, dataset: Dataset) -> None:
+    """Makes the run folder this config's, or finds that it is; anything else is another's and is left alone."""
+    if run.config.is_file():
+        saved = saved_config(run)
+        differ = configuration.differences(saved, config)
+        longer = config.train.epochs >= saved.train.epochs and set(differ) == {"train.epochs"}
+        if differ and not (longer and schedules.extends(config.optimizer)):
+            listed = ", ".join(f"config.{key} was {old}, now {new}" for key, (old, new) in differ.items())
+            raise UserError(f"{run.root} is the run folder of another config ({listed}); name another with --workdir")
+        if Dataset.from_json(files.read_json(run.dataset)).digest != dataset.digest:
+            raise UserError(
+                f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
+            )
+    elif run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
+        raise UserError(f"{run.root} exists and is no run folder; name an empty or new one with --workdir")
+    files.write_json(run.dataset, dataset.to_json())
+    files.write_json(run.environment, environment())
+    files.write_json(run.config, configuration.to_json(config))
+
+
+def environment() -> dict[str, Any]:
+    """What the bits of a result depend on beside the config: versions, devices, cores."""
+    packages = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    found = {name: metadata.version(name) for name in packages if _installed(name)}
+    device = jax.devices()[0]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": found,
+        "backend": jax.default_backend(),
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "processes": jax.process_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _begin_or_go_on(parts: Parts, checkpoints: Checkpoints, length: Length, mesh: Any) -> tuple[TrainState, Progress]:
+    last = checkpoints.last()
+    if last is None:
+        state = jax.jit(functools.partial(first_state, parts), out_shardings=replicated(mesh))()
+        return state, Progress(plateau=schedules.plateau_start())
+    state, progress = checkpoints.restore(last, state_shapes(parts), replicated(mesh))
+    if progress.finished in loop.CONTINUABLE and last < length.steps:
+        progress.finished = ""
+    return state, progress
+
+
+def _describe(config: Experiment, parts: Parts, dataset: Dataset, length: Length, mesh: Any, start: int) -> None:
+    counts = ", ".join(f"{count:,} {name}" for name, count in dataset.counts.items())
+    params = trees.size(parts.model.shapes()["params"])
+    logs.say(f"data: {config.data.source}, {counts} pictures of {len(dataset.class_names)} classes")
+    logs.say(f"model: {config.model.name}, {params:,} parameters, input {'x'.join(map(str, parts.model.input_size))}")
+    what = f"steps {start + 1:,} to {length.steps:,}" if start else f"{length.steps:,} steps"
+    kind = jax.devices()[0].device_kind
+    logs.say(f"training: {what} of {length.batch_size} pictures on {mesh.size} x {kind}")
+
+
+def _compile(function: Any, state: TrainState, batches: Any, mesh: Any) -> tuple[Any, Any]:
+    """Compiles the step ahead of the loop: one trace, by construction, and the first step is as fast as the rest."""
+    first = next(batches)
+    with meters.Stopwatch() as watch:
+        step = jax.jit(function, donate_argnums=0, out_shardings=replicated(mesh)).lower(state, first).compile()
+    logs.say(f"compiled in {meters.duration(watch.seconds)}")
+    return step, itertools.chain([first], data.ahead(batches))
+
+
+def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:
+    pictures = dataset.split("val")
+    source = load(pictures, None)
+    step = jax.jit(functools.partial(eval_step, parts=parts), out_shardings=replicated(mesh))
+
+    def validate(state: TrainState) -> dict[str, float]:
+        measured = _measure(step, state.variables, source, len(pictures), parts.config)
+        return {"val/loss": measured["log_loss"], "val/top1": measured["top1"]}
+
+    return validate
+
+
+def _measure(step: Any, variables: Tree, source: Any, count: int, config: Experiment, lines: bool = False) -> Any:
+    """The metrics of one split, its last batch padded and masked, never dropped."""
+    rows = [{"index": index, "mask": mask} for index, mask in evaluation.batches(count, _evaluation_size(config))]
+    with logs.progress("evaluating", len(rows), lines=lines) as tick:
+
+        def measured(batch: Batch) -> Any:
+            tick()
+            return step(variables, batch)
+
+        return evaluation.evaluate_split(measured, source.batches(rows), count)
+
+
+def _decide(config: Experiment, progress: Progress, validation: dict[str, float], step: int) -> str:
+    """What a validation decides: best so far, patience, plateau. Returns why the run ends here, or ""."""
+    if not validation:
+        return ""
+    progress.stale += 1
+    if validation["val/top1"] > progress.best:
+        progress.best, progress.best_step, progress.stale = validation["val/top1"], step, 0
+    if config.optimizer.schedule == "plateau":
+        progress.plateau = schedules.plateau_update(progress.plateau, 1 - validation["val/top1"], config.optimizer)
+        if progress.plateau["finished"]:
+            return "validation error no longer falls at the lowest rate"
+    if config.train.early_stopping and progress.stale >= config.train.early_stopping:
+        return f"no better validation top-1 in {progress.stale} validations"
+    return ""
+
+
+def _finish(run: RunDir, config: Experiment, data_dir: str | Path | None, *, trained: bool) -> dict[str, Any]:
+    """Evaluates the best checkpoint, draws the curves, and says what came out and where it lies."""
+    counts = files.read_json(run.dataset)["counts"]
+    split = next(name for name in ("test", "val", "train") if name in counts)
+    split = "train" if config.train.overfit else split
+    if not trained and run.evaluation(split).is_file():
+        report = files.read_json(run.evaluation(split))
+    else:
+        report = evaluate(run.root, split=split, data_dir=data_dir)
+    charts.curves(run.metrics, run.figures / "curves.png", test=report if split == "test" else None)
+    top5 = f", top-5 {report['top5']:.2%}" if report["top5"] is not None else ""
+    logs.say(
+        f"{split}: top-1 {report['top1']:.2%}{top5}, log loss {report['log_loss']:.4f} on {report['count']:,} pictures "
+        f"({report['checkpoint']} checkpoint, step {report['step']:,})"
+    )
+    logs.say(f"curves, config, metrics, evaluation and checkpoints are in {run.root}")
+    return report
+
+
+__all__ = ["Run", "evaluate", "open_run", "predict", "repeat", "summarise", "train"]

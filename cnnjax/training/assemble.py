@@ -1,0 +1,100 @@
+"""From a config and a prepared data set to everything that the steps are traced from."""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import numpy as np
+
+from cnnjax.augment import pipeline
+from cnnjax.config import Experiment
+from cnnjax.core import keys
+from cnnjax.core.errors import UserError
+from cnnjax.data import Dataset
+from cnnjax.evaluate import views
+from cnnjax.models import Model, create_model
+from cnnjax.optim import optimizers, schedules
+from cnnjax.training.loop import Length
+from cnnjax.training.state import TrainState, create_state
+from cnnjax.training.step import Parts
+
+
+def resolve(config: Experiment, dataset: Dataset) -> Experiment:
+    """Fills in what the recipe left to the data (number of classes, input size) and holds the rest against them."""
+    classes, shape = len(dataset.class_names), dataset.shape
+    if config.model.num_classes not in (None, classes):
+        raise UserError(
+            f"config.model.num_classes={config.model.num_classes}, but {config.data.source} has {classes} classes; "
+            f"set config.model.num_classes={classes} or none"
+        )
+    size = config.model.input_size or shape
+    if size[2] != shape[2]:
+        raise UserError(
+            f"config.model.input_size={'x'.join(map(str, size))} has {size[2]} channels, but the pictures have {shape[2]}; "
+            f"set config.data.channels={size[2]}, or the input size to match"
+        )
+    if dataset.multi_label and config.train.loss == "softmax":
+        raise UserError(f"{config.data.source} gives several labels a picture; set config.train.loss=sigmoid")
+    model = dataclasses.replace(config.model, num_classes=classes, input_size=size)
+    reading = dataset.reading
+    data = dataclasses.replace(config.data, resize=reading.resize, size=reading.size, channels=shape[2])
+    return dataclasses.replace(config, data=data, model=model)
+
+
+def build_model(config: Experiment) -> Model:
+    """The model of a config whose input size and number of classes are known.
+
+    Two classes under the sigmoid loss share one output; `train.overfit` switches dropout off.
+    """
+    model, classes, loss = config.model, config.model.num_classes, config.train.loss
+    automatic: Literal["float32", "bfloat16"] = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return create_model(
+        model.name,
+        1 if loss == "sigmoid" and classes == 2 else classes,
+        input_size=model.input_size,
+        dtype=automatic if model.dtype == "auto" else model.dtype,
+        dropout=0.0 if config.train.overfit else model.dropout,
+        remat=model.remat,
+    )
+
+
+def assemble(config: Experiment, dataset: Dataset, length: Length, *, view: str = "single") -> Parts:
+    """Everything that the steps are traced from; `view` names how evaluation looks at a picture."""
+    model = build_model(config)
+    size, statistics = model.input_size[:2], dataset.statistics
+    return Parts(
+        config=config,
+        model=model,
+        optimizer=optimizers.optimizer(config.optimizer, decay=not config.train.overfit),
+        schedule=schedules.schedule(config.optimizer, steps=length.steps, steps_per_epoch=length.steps_per_epoch),
+        augment=pipeline.train_pipeline(
+            config.augment,
+            seed=config.train.seed,
+            statistics=statistics,
+            input_size=size,
+            plain=bool(config.train.overfit),
+        ),
+        views=pipeline.eval_pipeline(config.augment, statistics=statistics, input_size=size, views=views.VIEWS[view]),
+    )
+
+
+def first_state(parts: Parts) -> TrainState:
+    """The state of step 0, from `train.seed`; traceable."""
+    variables = parts.model.init(keys.key(parts.config.train.seed, "init"))
+    return create_state(variables, parts.optimizer, average=bool(parts.config.train.ema))
+
+
+def state_shapes(parts: Parts) -> TrainState:
+    """The same as shapes, for restoring into."""
+    return jax.eval_shape(functools.partial(first_state, parts))
+
+
+def overfit_indices(config: Experiment, pictures: int) -> np.ndarray | None:
+    """The same n training pictures at every start (`train.overfit`), or None for all."""
+    count = config.train.overfit
+    if not count:
+        return None
+    if count > pictures:
+        raise UserError(f"config.train.overfit={count}, but there are only {pictures} training pictures")
+    return keys.generator(config.train.seed, "overfit").permutation(pictures)[:count]

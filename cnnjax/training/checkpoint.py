@@ -1,0 +1,147 @@
+"""Checkpoints: asynchronous, atomic, checked leaf by leaf, and restored onto whatever devices are at hand.
+
+The best one (by val/top1, ties: the earlier) and the last are kept. orbax restores a flipped bit without a word, so
+every checkpoint carries the CRC-32 of its leaves. This file is the only importer of orbax.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from cnnjax.core import trees
+from cnnjax.core.errors import UserError
+from cnnjax.training.state import Progress, TrainState
+
+# orbax tells of each phase of each save at level INFO and warns of options that it chose itself.
+logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+      folder: `RunDir.checkpoints`; made at the first save.
+    """
+
+    def __init__(self, folder: Path):
+        self._keep = _Keep()
+        self._folder = folder
+        self._manager: ocp.CheckpointManager | None = None
+        if folder.is_dir():
+            self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
+        if self._manager is None:
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=self._keep, cleanup_tmp_directories=True, enable_async_checkpointing=True
+            )
+            self._manager = ocp.CheckpointManager(self._folder.absolute(), options=options)
+        return self._manager
+
+    def last(self) -> int | None:
+        """Returns the step of the newest checkpoint, None without one."""
+        return self._manager.latest_step() if self._manager else None
+
+    def save(self, state: TrainState, progress: Progress) -> None:
+        """Begins to save; values are those of this moment, whatever is donated afterwards."""
+        manager, host = self._open(), jax.device_get(state)
+        step = int(host.step)
+        if step in manager.all_steps():
+            return
+        leaves = trees.flatten(host)
+        meta = {"progress": dataclasses.asdict(progress), "checksums": trees.checksums(host)}
+        self._keep.best_step = progress.best_step
+        manager.save(
+            step,
+            args=ocp.args.Composite(state=ocp.args.StandardSave(trees.unflatten(leaves)), meta=ocp.args.JsonSave(meta)),
+        )
+
+    def wait(self) -> None:
+        """Returns when what was begun is on disk."""
+        if self._manager:
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, then releases orbax's threads."""
+        if self._manager:
+            self._manager.close()
+            self._manager = None
+
+    def progress(self, step: int) -> Progress:
+        """Returns the numbers saved with a checkpoint."""
+        return Progress(**self._meta(step)["progress"])
+
+    def _meta(self, step: int) -> dict[str, Any]:
+        try:
+            return self._open().restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+        except Exception as error:
+            raise _unreadable(self._folder, step, error) from error
+
+    def choose(self, which: Literal["best", "last"] | None) -> int:
+        """Returns the step of the best or the last checkpoint; None: the best where there is one, else the last.
+
+        Raises:
+          UserError: there is no such checkpoint.
+        """
+        last = self.last()
+        if last is None:
+            raise UserError(f"{self._folder.parent} has no checkpoint yet; train it first")
+        best = self.progress(last).best_step
+        if which == "best" and best < 0:
+            raise UserError(f"{self._folder.parent} has no best checkpoint, since it was never validated; use last")
+        return best if which != "last" and best >= 0 else last
+
+    def restore(self, step: int, like: TrainState, sharding: jax.sharding.Sharding) -> tuple[TrainState, Progress]:
+        """Returns the state and the progress of a checkpoint, on the devices of `sharding`.
+
+        Args:
+          like: a state of the right shapes (ShapeDtypeStruct leaves will do).
+
+        Raises:
+          UserError: the files are damaged, or belong to another model.
+        """
+        meta = self._meta(step)
+        shapes = {path: (tuple(leaf.shape), leaf.dtype) for path, leaf in trees.flatten(like).items()}
+        if sorted(shapes) != sorted(meta["checksums"]):
+            raise UserError(
+                f"checkpoint {step} in {self._folder} holds another model or optimiser than config.json says"
+            )
+        empty = {path: np.empty(shape, dtype) for path, (shape, dtype) in shapes.items()}
+        try:
+            saved = self._open().restore(
+                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(trees.unflatten(empty)))
+            )
+        except Exception as error:
+            raise _unreadable(self._folder, step, error) from error
+        leaves = trees.flatten(saved.state)
+        for path, checksum in trees.checksums(saved.state).items():
+            if checksum != meta["checksums"][path]:
+                raise _unreadable(self._folder, step, ValueError(f"{path} has changed on disk"))
+        paths, structure = jax.tree_util.tree_flatten_with_path(like)
+        ordered = [leaves[path] for path in (trees.path_name(entry) for entry, _ in paths)]
+        return jax.device_put(jax.tree.unflatten(structure, ordered), sharding), Progress(**meta["progress"])
+
+
+def _unreadable(folder: Path, step: int, error: Exception) -> UserError:
+    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    return UserError(
+        f"checkpoint {step} in {folder} cannot be read ({reason}); delete the folder {folder / str(step)} "
+        "to go on from an earlier one, or restore it from a copy"
+    )
+
+
+class _Keep:
+    """Keeps the newest checkpoint and the best one, whose step the loop knows."""
+
+    def __init__(self) -> None:
+        self.best_step = -1
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        last = len(checkpoints) - 1
+        return [number == last or saved.step == self.best_step for number, saved in enumerate(checkpoints)]

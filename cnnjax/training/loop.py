@@ -1,0 +1,208 @@
+"""The training loop, read from top to bottom.
+
+The order of operations is law; exact resume rests on it:
+
+  1. take the batch of step n (it was put on the device while step n - 1 ran)
+  2. dispatch step n
+  3. read the metrics of step n - 1: the device is never idle while the host reads
+  4. where step n is a boundary (validation, checkpoint, stop, end), read its metrics too; then validate, log, decide,
+     and save, in this order: what is saved contains every decision made so far
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnnjax.config import Train
+from cnnjax.core.arrays import Array, Batch
+from cnnjax.core.errors import RunError, Stopped
+from cnnjax.core.logs import progress as progress_bar
+from cnnjax.core.meters import Stopwatch
+from cnnjax.training.checkpoint import Checkpoints
+from cnnjax.training.state import Progress, TrainState
+from cnnjax.training.stop import StopRequest
+
+Record = dict[str, Any]
+ALL_DONE, BUDGET_SPENT = "all steps done", "time budget spent"
+CONTINUABLE = (ALL_DONE, BUDGET_SPENT)  # endings after which a longer run goes on
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is, in steps, for a training set of `pictures`."""
+
+    pictures: int
+    batch_size: int
+    steps: int
+    eval_every: float
+
+    @classmethod
+    def of(cls, config: Train, *, pictures: int, batch_size: int) -> "Length":
+        """The last epoch's last batch is taken whole: steps = ceil(epochs * n / B)."""
+        steps = config.steps or math.ceil(config.epochs * pictures / batch_size - 1e-9)
+        return cls(pictures, batch_size, max(steps, 1), config.eval_every)
+
+    @property
+    def steps_per_epoch(self) -> float:
+        return self.pictures / self.batch_size
+
+    def epoch(self, step: int) -> float:
+        """Passes over the training set after `step` steps."""
+        return step / self.steps_per_epoch
+
+    def validates(self, step: int) -> bool:
+        """Whether a multiple of `eval_every` epochs ends with this step, or the run does."""
+        ends = math.floor(self.epoch(step) / self.eval_every + 1e-9)
+        return step == self.steps or ends > math.floor(self.epoch(step - 1) / self.eval_every + 1e-9)
+
+
+@dataclass
+class Loop:
+    """What the loop is given.
+
+    Attributes:
+      step: compiled f(state, batch) -> (state, scalars), state donated.
+      validate: f(state) -> {"val/loss", "val/top1"}, or None without a validation split.
+      decide: f(progress, validation, step) -> reason to finish or ""; it updates progress (best, patience, plateau).
+      sinks: each is called with every record.
+    """
+
+    config: Train
+    length: Length
+    step: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+    validate: Callable[[TrainState], dict[str, float]] | None
+    decide: Callable[[Progress, dict[str, float], int], str]
+    checkpoints: Checkpoints
+    sinks: Sequence[Callable[[Record], None]]
+
+    def run(self, state: TrainState, progress: Progress, batches: Iterator[Batch]) -> tuple[TrainState, Progress]:
+        """Trains until the last step, a decision, the time budget or a signal; returns what is saved by then.
+
+        Raises:
+          RunError: the loss is not finite. Stopped: a signal came; the state is saved.
+        """
+        start = int(state.step)
+        window = _Window(self.length, progress, start)
+        pending: tuple[int, dict[str, Array]] | None = None
+        began, saved_at = time.monotonic() - progress.seconds, time.monotonic()
+        bar = progress_bar("training", self.length.steps, start, lines=False)
+        with StopRequest() as stop, bar as tick, jax.transfer_guard("disallow"):
+            for step in range(start + 1, self.length.steps + 1):
+                with window.waiting:
+                    batch = next(batches)
+                state, scalars = self.step(state, batch)
+                if pending:
+                    self._account(window, *pending)
+                pending = (step, scalars)
+                tick(note=window.note)
+
+                now = time.monotonic()
+                validates = self.length.validates(step)
+                over_budget = bool(self.config.time_budget) and now - began >= self.config.time_budget
+                saves = now - saved_at >= self.config.checkpoint_every
+                if not (validates or over_budget or saves or stop.signal):
+                    continue
+
+                self._account(window, *pending, final=validates)
+                pending = None
+                if validates:
+                    with window.paused:
+                        validation = self.validate(state) if self.validate else {}
+                    self._emit(window.record(step) | validation)
+                    progress.finished = self.decide(progress, validation, step)
+                    state = _scaled(state, progress)
+                if step == self.length.steps:
+                    progress.finished = progress.finished or ALL_DONE
+                if over_budget:
+                    progress.finished = progress.finished or BUDGET_SPENT
+                progress.seconds = time.monotonic() - began
+                self.checkpoints.save(state, progress)
+                saved_at = time.monotonic()
+                if stop.signal and not progress.finished:
+                    self.checkpoints.wait()
+                    raise Stopped(f"stopped and saved at step {step} of {self.length.steps}", stop.signal)
+                if progress.finished:
+                    break
+        self.checkpoints.wait()
+        return state, progress
+
+    def _account(self, window: "_Window", step: int, scalars: dict[str, Array], final: bool = False) -> None:
+        values = {name: float(value) for name, value in jax.device_get(scalars).items()}
+        if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
+            self.checkpoints.wait()
+            last = self.checkpoints.last()
+            kept = f"the checkpoint of step {last} is kept" if last is not None else "no checkpoint was due before"
+            raise RunError(f"the loss is not finite at step {step} ({kept}); a lower config.optimizer.lr may help")
+        window.add(values)
+        if step % self.config.log_every == 0 and not final and not self.length.validates(step):
+            self._emit(window.record(step))
+
+    def _emit(self, record: Record) -> None:
+        for sink in self.sinks:
+            sink(record)
+
+
+class _Window:
+    """Sums since the last log line; they live in Progress, so that a resumed run writes the same line."""
+
+    def __init__(self, length: Length, progress: Progress, step: int):
+        self.waiting, self.paused = Stopwatch(), Stopwatch()
+        self.note = ""
+        self._length, self._progress = length, progress
+        self._last: dict[str, float] = {}
+        self._began, self._from = time.perf_counter(), step
+
+    def add(self, values: dict[str, float]) -> None:
+        self._last = values
+        sums = self._progress.window
+        for name in ("loss", "top1", "count"):
+            sums[name] = sums.get(name, 0.0) + values[name]
+
+    def record(self, step: int) -> Record:
+        """Returns the log line of `step` and starts the next window."""
+        sums, self._progress.window = self._progress.window, {}
+        seconds = max(time.perf_counter() - self._began - self.paused.take(), 1e-9)
+        speed = (step - self._from) * self._length.batch_size / seconds
+        record = {
+            "step": step,
+            "epoch": round(self._length.epoch(step), 6),
+            "train/loss": sums["loss"] / sums["count"],
+            "train/top1": sums["top1"] / sums["count"],
+            "grad_norm": self._last["grad_norm"],
+            "lr": self._last["lr"],
+            "images_per_s": round(speed, 1),
+            "data_wait": round(self.waiting.take() / seconds, 4),
+        }
+        if "dead_relu" in self._last:
+            record["dead_relu"] = self._last["dead_relu"]
+        self.note = f"{speed:,.0f} images/s, loss {record['train/loss']:.4f}"
+        self._began, self._from = time.perf_counter(), step
+        return record
+
+
+def _scaled(state: TrainState, progress: Progress) -> TrainState:
+    """Hands the plateau's share of the learning rate to the device."""
+    scale = progress.plateau.get("scale", 1.0)
+    state.rate_scale = jax.device_put(np.float32(scale), state.rate_scale.sharding)
+    return state
+
+
+def line(record: Record) -> str:
+    """Returns a record as the line that people read while they wait."""
+    parts = [
+        f"step {record['step']:,}",
+        f"epoch {record['epoch']:.2f}",
+        f"loss {record['train/loss']:.4f}",
+        f"top-1 {record['train/top1']:.2%}",
+    ]
+    if "val/top1" in record:
+        parts += [f"| validation loss {record['val/loss']:.4f}", f"top-1 {record['val/top1']:.2%} |"]
+    parts += [f"lr {record['lr']:.3g}", f"{record['images_per_s']:,.0f} images/s"]
+    if "dead_relu" in record:
+        parts.append(f"dead ReLU {record['dead_relu']:.1%}")
+    return "  ".join(parts)

@@ -1,0 +1,155 @@
+"""One training step and one evaluation step, as pure functions that are traced once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.config import Experiment
+from cnnjax.core import keys
+from cnnjax.core.arrays import Array, Batch, Tree
+from cnnjax.evaluate import metrics
+from cnnjax.models import Model
+from cnnjax.optim import average, losses
+from cnnjax.optim.optimizers import sam_gradient
+from cnnjax.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, ready to be traced.
+
+    Attributes:
+      augment: f(images uint8, targets, positions, sizes) -> (float32 images, targets).
+      views: f(images uint8, sizes) -> float32 [V, N, h, w, C], for evaluation.
+      schedule: f(step) -> learning rate.
+    """
+
+    config: Experiment
+    model: Model
+    optimizer: Any
+    schedule: Callable[[Array], Array]
+    augment: Callable[..., tuple[Array, Array]]
+    views: Callable[..., Array]
+
+
+def as_targets(labels: Array, width: int) -> Array:
+    """Returns labels as float32 [N, width]: one-hot, multi-hot as they are, or one column for two classes."""
+    if labels.ndim == 2:
+        return labels.astype(jnp.float32)
+    if width == 1:
+        return labels[:, None].astype(jnp.float32)
+    return jax.nn.one_hot(labels, width, dtype=jnp.float32)
+
+
+def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainState, dict[str, Array]]:
+    """Takes one optimiser step.
+
+    Args:
+      state: donated by the caller.
+      batch: see `data.feed`; "position" is the index in the sample stream, of which the augmentation keys are made.
+      parts: static.
+
+    Returns:
+      The next state, and scalars: the sums loss and top1 over `count` pictures, grad_norm, lr and, where the recipe
+      asks for it, dead_relu.
+    """
+    config, width = parts.config, parts.model.num_classes
+    images, targets = parts.augment(
+        batch["images"], as_targets(batch["labels"], width), batch["position"], batch.get("sizes")
+    )
+    targets = losses.smooth(targets, config.train.label_smoothing)
+    key = keys.key(config.train.seed, "dropout", state.step)
+
+    def gradient(params: Tree) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
+        return _gradient(params, state.batch_stats, images, targets, key, parts)
+
+    if config.optimizer.name == "sam":
+        grads, (batch_stats, sums) = sam_gradient(gradient, state.params, config.optimizer.sam_rho)
+    else:
+        grads, (batch_stats, sums) = gradient(state.params)
+    lr = parts.schedule(state.step) * state.rate_scale
+    updates, opt_state = parts.optimizer.update(grads, state.opt_state, state.params, lr=lr)
+    params = jax.tree.map(jnp.add, state.params, updates)
+    new = TrainState(
+        step=state.step + 1,
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+        rate_scale=state.rate_scale,
+        average=state.average,
+    )
+    if state.average is not None:
+        current = {"params": params, "batch_stats": batch_stats}
+        new.average = average.ema(state.average, current, average.averaging_decay(config.train.ema, state.step))
+    return new, sums | {"grad_norm": global_norm(grads), "lr": lr}
+
+
+def _gradient(
+    params: Tree, batch_stats: Tree, images: Array, targets: Array, key: Array, parts: Parts
+) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
+    """The mean gradient over the batch, by `train.accumulate` micro-batches.
+
+    Each micro-batch is normalised by its own statistics; the running ones take each in turn. Micro-batch j is every
+    k-th picture from j, so that each device keeps its own pictures.
+    """
+    count = parts.config.train.accumulate
+    value_and_grad = jax.value_and_grad(_loss, has_aux=True)
+    if count == 1:
+        (_, aux), grads = value_and_grad(params, batch_stats, images, targets, key, parts)
+        return grads, aux
+    images, targets = (x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1) for x in (images, targets))
+
+    def micro(carry: tuple[Tree, Tree], inputs: tuple[Array, Array, Array]) -> tuple[tuple[Tree, Tree], Any]:
+        total, stats = carry
+        (_, (stats, sums)), grads = value_and_grad(params, stats, inputs[0], inputs[1], inputs[2], parts)
+        return (jax.tree.map(jnp.add, total, grads), stats), sums
+
+    start = (jax.tree.map(jnp.zeros_like, params), batch_stats)
+    (total, batch_stats), sums = jax.lax.scan(micro, start, (images, targets, jax.random.split(key, count)))
+    combined = {name: value.mean() if name == "dead_relu" else value.sum() for name, value in sums.items()}
+    return jax.tree.map(lambda grad: grad / count, total), (batch_stats, combined)
+
+
+def _loss(
+    params: Tree, batch_stats: Tree, images: Array, targets: Array, key: Array, parts: Parts
+) -> tuple[Array, tuple[Tree, dict[str, Array]]]:
+    config = parts.config
+    observe = config.train.log_dead_relu
+    logits, batch_stats, observed = parts.model.apply_train(
+        {"params": params, "batch_stats": batch_stats}, images, key, observe=observe
+    )
+    each = losses.LOSSES[config.train.loss](logits, targets)
+    loss = each.mean() + losses.penalties(params, l1=config.optimizer.l1, l2=config.optimizer.l2)
+    sums = {"loss": each.sum(), "top1": _hits(logits, targets).sum(), "count": jnp.float32(len(each)), **observed}
+    return loss, (batch_stats, sums)
+
+
+def _hits(logits: Array, targets: Array) -> Array:
+    """Whether the highest-scored class is (one of) the target's heaviest; with one output, whether its sign fits."""
+    if logits.shape[1] == 1:
+        return ((logits > 0) == (targets > 0.5))[:, 0].astype(jnp.float32)
+    chosen = jnp.take_along_axis(targets, logits.argmax(1)[:, None], 1)[:, 0]
+    return (chosen == targets.max(1)).astype(jnp.float32)
+
+
+def eval_step(variables: Tree, batch: Batch, parts: Parts) -> dict[str, Array]:
+    """Returns the metric sums of one batch; pictures whose mask is 0 are not counted."""
+    scores = predict_step(variables, batch, parts)
+    return metrics.sums(scores, batch["labels"], batch["mask"])
+
+
+def predict_step(variables: Tree, batch: Batch, parts: Parts) -> Array:
+    """Returns probabilities float32 [N, K], averaged over the views of each picture."""
+    images = parts.views(batch["images"], batch.get("sizes"))
+    count, size = images.shape[0], images.shape[1]
+    logits = parts.model.apply(variables, images.reshape(-1, *images.shape[2:]))
+    scores = losses.probabilities(logits, parts.config.train.loss)
+    return scores.reshape(count, size, -1).mean(0)
+
+
+def global_norm(tree: Tree) -> Array:
+    """The Euclidean norm of all leaves together."""
+    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))

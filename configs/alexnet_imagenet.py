@@ -1,0 +1,52 @@
+"""AlexNet on ImageNet, as published: Krizhevsky, Sutskever and Hinton 2012, two towers, one net.
+
+    IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/alexnet_imagenet.py
+    python -m cnnjax.main --config configs/alexnet_imagenet.py:smoke           anywhere, on synthetic pictures
+
+$IMAGENET_DIR holds train/ and val/ with one folder a class. The first run prepares them once (shorter side to 256, centre
+256 x 256): 240 GiB of uint8 for the whole set with `--config.data.store=pixels`, the JPEG files as they are by default.
+
+Hardware: one GPU or TPU; 4 GB of memory are enough. The authors' two GTX 580 took five to six days.
+Published: 40.7 % top-1 and 18.2 % top-5 error on the 2012 validation set, one net, ten crops (not yet measured here).
+
+To try one's own pictures, `--config.train.overfit=100` wants `--config.optimizer.lr=0.001`: at 0.01 so few pictures hang
+at a loss of ln K, since the weights begin at a deviation of 0.01 and the momentum of a single direction kills the ReLUs.
+"""
+
+from cnnjax.config import Augment, Data, Evaluate, Experiment, Model, Optimizer, Train
+
+config = Experiment(
+    data=Data(
+        source="folder:$IMAGENET_DIR",
+        batch_size=128,
+        resize="center",
+        size=(256, 256),
+        channels=3,
+        test_fraction=0.0,
+    ),
+    augment=Augment(crop="random", flip=True, pca=0.1, normalize="mean"),
+    model=Model(name="alexnet_two_tower", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=Optimizer(
+        name="alexnet_sgd",
+        lr=0.01,
+        momentum=0.9,
+        weight_decay=0.0005,
+        schedule="plateau",
+        drop_factor=0.1,
+        plateau_drops=3,
+        plateau_patience=5,
+    ),
+    train=Train(epochs=90, log_every=100),
+    evaluate=Evaluate(views="ten_crop"),
+)
+
+variants = {
+    "smoke": {
+        "data.source": "fake:imagenet",
+        "data.batch_size": 16,
+        "train.steps": 8,
+        "train.log_every": 1,
+        "evaluate.views": "single",
+        "evaluate.batch_size": 64,
+    }
+}

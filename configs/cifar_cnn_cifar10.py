@@ -1,0 +1,11 @@
+"""CNN"""
+
+from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+
+config = Experiment(
+    data=Data(source="cifar10", batch_size=32, val_fraction=0.05),
+    augment=Augment(shift=(0.1, 0.1), flip=True, fill="nearest"),
+    model=Model(name="cifar_cnn", num_classes=10, input_size=(32, 32, 3)),
+    optimizer=Optimizer(name="rmsprop", lr=0.0001, momentum=0.0, b2=0.9, eps=1e-7),
+    train=Train(epochs=50, log_every=200),
+)

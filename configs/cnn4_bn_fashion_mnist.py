@@ -1,0 +1,10 @@
+"""CNN4"""
+
+from cnnjax.config import Data, Experiment, Model, Optimizer, Train
+
+config = Experiment(
+    data=Data(source="fashion_mnist", batch_size=128, val_fraction=0.05),
+    model=Model(name="cnn4_bn", num_classes=10, input_size=(28, 28, 1)),
+    optimizer=Optimizer(name="adam", lr=0.001, schedule="step", drop_epochs=(8,)),
+    train=Train(epochs=12, log_every=100),
+)

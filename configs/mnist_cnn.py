@@ -1,0 +1,10 @@
+"""CNN"""
+
+from cnnjax.config import Data, Experiment, Model, Optimizer, Train
+
+config = Experiment(
+    data=Data(source="mnist", batch_size=128, val_fraction=0.05),
+    model=Model(name="mnist_cnn", num_classes=10, input_size=(28, 28, 1)),
+    optimizer=Optimizer(name="adam", lr=0.001),
+    train=Train(epochs=12, log_every=100),
+)

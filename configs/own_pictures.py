@@ -1,0 +1,21 @@
+"""A good small net on any folder of pictures: one folder a class.
+
+    python -m cnnjax.main --config configs/own_pictures.py --config.data.source=folder:PATH
+
+PATH holds either class folders, which are split 72 : 8 : 20 into training, validation and test, or train/, val/ and test/ with
+class folders in each. zip:FILE, table:FILE.csv and arrays:FILE.npz serve as well. What the recipe does not say is read from
+the pictures: pictures of one size up to 160 x 160 stay as they are, others are cut to a square near their usual shorter side
+(at most 160), grey stays grey, and `picture_net` pools as often as that size allows.
+"""
+
+from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+
+config = Experiment(
+    data=Data(source="folder:.", batch_size=32, resize="auto"),
+    augment=Augment(flip=True, rotation=10, shift=(0.1, 0.1), zoom=0.15, brightness=0.2, contrast=0.2),
+    model=Model(name="picture_net"),
+    optimizer=Optimizer(
+        name="adamw", lr=0.002, weight_decay=0.02, decay_on="weights", schedule="cosine", warmup_epochs=1
+    ),
+    train=Train(epochs=40, label_smoothing=0.1, log_every=20),
+)

@@ -1,0 +1,201 @@
+"""The order of the operations, whose draws depend on what, and evaluation's frame."""
+
+import dataclasses
+import functools
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from cnnjax.augment import eval_pipeline, train_pipeline
+from cnnjax.config import Augment
+from cnnjax.core.errors import UserError
+from cnnjax.core.statistics import Statistics
+from cnnjax.evaluate.views import VIEWS
+
+EVERYTHING = Augment(
+    preset="strong",
+    pad=2,
+    vertical_flip=True,
+    brightness=0.2,
+    contrast=0.2,
+    noise=3,
+    pca=0.1,
+    erase=0.5,
+)
+UNIT = Augment(crop="center", normalize="unit")
+
+
+def statistics(channels=3):
+    pixels = np.random.default_rng(1).normal(120, 40, (500, channels)) @ (np.eye(channels) + 0.2)
+    return Statistics.from_moments(500, pixels.sum(0), pixels.T @ pixels)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Eight pictures of noise, their targets, and positions late in a run."""
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 20, 20, 3), np.uint8)
+    return pictures, np.eye(8, dtype=np.float32), np.arange(8, dtype=np.int32) + 1_000_000
+
+
+@functools.cache
+def built(config, *, seed=3, channels=3, plain=False):
+    pipeline = train_pipeline(config, seed=seed, statistics=statistics(channels), input_size=(16, 16), plain=plain)
+    return jax.jit(pipeline)
+
+
+@pytest.mark.parametrize("crop", ["random", "resized"])
+def test_a_picture_does_not_depend_on_its_batch(batch, crop):
+    pictures, targets, positions = batch
+    run = built(dataclasses.replace(EVERYTHING, crop=crop))
+    whole, _ = run(pictures, targets, positions)
+    parts = [run(pictures[part], targets[part], positions[part])[0] for part in (slice(0, 4), slice(4, 8))]
+    np.testing.assert_allclose(whole, np.concatenate(parts), atol=1e-5)
+    order = np.asarray([5, 2, 7, 0, 1, 6, 3, 4])
+    np.testing.assert_allclose(run(pictures[order], targets, positions[order])[0], whole[order], atol=1e-5)
+
+
+def test_draws_follow_seed_and_position(batch):
+    pictures, targets, positions = batch
+    first, other = built(EVERYTHING), built(EVERYTHING, seed=4)
+    result, _ = first(pictures, targets, positions)
+    np.testing.assert_array_equal(result, first(pictures, targets, positions)[0])
+    assert (np.abs(result - other(pictures, targets, positions)[0]).max((1, 2, 3)) > 0.1).all()
+    assert (np.abs(result - first(pictures, targets, positions + 8)[0]).max((1, 2, 3)) > 0.1).all()
+    same = np.broadcast_to(pictures[:1], pictures.shape)
+    assert len(np.unique(np.asarray(first(same, targets, positions)[0]), axis=0)) == 8
+
+
+def test_switching_one_operation_leaves_the_draws_of_the_others(batch):
+    pictures, targets, positions = batch
+    cropped, _ = built(Augment(normalize="unit"))(pictures, targets, positions)
+    flipped, _ = built(Augment(normalize="unit", flip=True))(pictures, targets, positions)
+    erased, _ = built(Augment(normalize="unit", erase=1.0))(pictures, targets, positions)
+    as_cropped, mirrored = ((np.asarray(flipped) == one).all((1, 2, 3)) for one in (cropped, cropped[:, :, ::-1]))
+    assert (as_cropped != mirrored).all()
+    assert as_cropped.any()
+    assert mirrored.any()
+    assert ((np.asarray(erased) == cropped).mean((1, 2, 3)) > 0.5).all()
+    # A picture of one grey shows brightness alone, whatever else moves its pixels about.
+    grey = np.full_like(pictures, 100)
+    alone, _ = built(dataclasses.replace(UNIT, brightness=0.5))(grey, targets, positions)
+    moved = Augment(
+        normalize="unit", brightness=0.5, contrast=0.4, flip=True, vertical_flip=True, rotation=30, zoom=0.2
+    )
+    among_others, _ = built(moved)(grey, targets, positions)
+    np.testing.assert_allclose(alone, among_others, atol=1e-5)
+
+
+def test_levels_are_clipped_except_by_pca_alone():
+    white, targets = np.full((64, 16, 16, 3), 255, np.uint8), np.zeros((64, 2), np.float32)
+    positions = np.arange(64, dtype=np.int32)
+    run = built(dataclasses.replace(UNIT, brightness=0.5, pca=0.1, noise=5))
+    assert run(white, targets, positions)[0].max() == 1
+    assert built(dataclasses.replace(UNIT, pca=0.5))(white, targets, positions)[0].max() > 1.05
+
+
+def test_mixing_comes_last(batch):
+    pictures, targets, positions = batch
+    plain, _ = built(Augment())(pictures, targets, positions)
+    mixed, mixed_targets = built(Augment(mixup=1.0))(pictures, targets, positions)
+    weight = np.diag(mixed_targets)[:, None, None, None]
+    np.testing.assert_allclose(mixed, weight * plain + (1 - weight) * np.roll(plain, 1, 0), atol=1e-4)
+    np.testing.assert_allclose(mixed_targets.sum(1), 1, atol=1e-6)
+
+
+def test_one_trace_for_all_batches(batch):
+    pictures, targets, positions = batch
+    traces = []
+    pipeline = train_pipeline(
+        dataclasses.replace(EVERYTHING, cutmix=1.0), seed=0, statistics=statistics(), input_size=(16, 16)
+    )
+    run = jax.jit(lambda *arrays: (traces.append(1), pipeline(*arrays))[1])
+    for step in range(3):
+        images, _ = run(pictures, targets, positions + 8 * step)
+        assert images.dtype == jnp.float32
+        assert images.shape == (8, 16, 16, 3)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("crop", ["random", "resized"])
+def test_devices_share_a_batch_without_talking(batch, crop):
+    sharding = NamedSharding(Mesh(np.asarray(jax.devices()), ("batch",)), PartitionSpec("batch"))
+    shared = jax.device_put(batch, sharding)
+    run = built(dataclasses.replace(EVERYTHING, crop=crop))
+    program = run.lower(*shared).compile().as_text()
+    for talk in ("all-gather", "all-reduce", "all-to-all", "collective-permute"):
+        assert talk not in program
+    np.testing.assert_allclose(run(*shared)[0], run(*batch)[0], atol=1e-4)
+
+
+def test_mixing_is_the_same_on_a_shared_batch(batch):
+    sharding = NamedSharding(Mesh(np.asarray(jax.devices()), ("batch",)), PartitionSpec("batch"))
+    run = built(Augment(mixup=0.4, cutmix=1.0))
+    for ours, expected in zip(run(*jax.device_put(batch, sharding)), run(*batch), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_any_number_of_channels(batch):
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 20, 20, 13), np.uint8)
+    images, _ = built(EVERYTHING, channels=13)(pictures, *batch[1:])
+    assert images.shape == (8, 16, 16, 13)
+    assert np.isfinite(images).all()
+
+
+@pytest.mark.parametrize("crop", ["random", "center", "resized"])
+def test_plain_is_what_evaluation_sees(batch, crop):
+    config = dataclasses.replace(EVERYTHING, crop=crop, mixup=1.0)
+    for sizes in (None, np.full((8, 2), (17, 19), np.int32)):
+        plain, targets = built(config, plain=True)(*batch, sizes)
+        seen = eval_pipeline(config, statistics=statistics(), input_size=(16, 16), views=VIEWS["single"])(
+            batch[0], sizes
+        )
+        np.testing.assert_array_equal(plain, seen[0])
+        np.testing.assert_array_equal(targets, batch[1])
+
+
+def test_evaluation_of_prepared_pictures_is_the_centre_crop(batch):
+    run = eval_pipeline(
+        Augment(normalize="unit"), statistics=statistics(), input_size=(16, 16), views=VIEWS["ten_crop"]
+    )
+    views = run(batch[0])
+    assert views.shape == (10, 8, 16, 16, 3)
+    np.testing.assert_allclose(views[4], batch[0][:, 2:18, 2:18] / 255, atol=1e-6)
+    np.testing.assert_allclose(views[3], batch[0][:, 4:, 4:] / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (64, 40), (56, 56)])
+def test_a_canvas_is_resized_by_its_shorter_side_and_cut(size):
+    canvas = np.zeros((1, 64, 64, 3), np.uint8)
+    canvas[0, : size[0], : size[1]] = np.random.default_rng(0).integers(0, 256, (*size, 3))
+    config = dataclasses.replace(UNIT, crop="resized", eval_resize=0.875)
+    run = eval_pipeline(config, statistics=statistics(), input_size=(28, 28), views=VIEWS["single"])
+    short, (top, left) = min(size), ((size[0] - min(size)) // 2, (size[1] - min(size)) // 2)
+    square = canvas[0, top : top + short, left : left + short].astype(np.float32)
+    expected = cv2.resize(square, (32, 32), interpolation=cv2.INTER_LINEAR)[2:30, 2:30]
+    np.testing.assert_allclose(run(canvas, np.asarray([size], np.int32))[0, 0], expected / 255, atol=1e-4)
+
+
+@pytest.mark.parametrize("crop", ["random", "center", "resized"])
+def test_training_takes_nothing_from_beyond_a_picture_on_its_canvas(crop):
+    canvas = np.full((64, 40, 40, 3), 255, np.uint8)
+    canvas[:, :22, :31] = 10
+    sizes = np.full((64, 2), (22, 31), np.int32)
+    run = built(Augment(crop=crop, normalize="unit"))
+    images, _ = run(canvas, np.zeros((64, 2), np.float32), np.arange(64, dtype=np.int32), sizes)
+    np.testing.assert_allclose(images, np.full((64, 16, 16, 3), 10 / 255), atol=1e-5)
+
+
+def test_pictures_smaller_than_the_input_are_refused_while_tracing(batch):
+    sentence = "pictures are 20 x 20 but the model's input is 32 x 32; set config.data.resize and config.data.size"
+    for config in (Augment(), Augment(crop="center"), Augment(pad=5)):
+        with pytest.raises(UserError, match=sentence):
+            jax.eval_shape(train_pipeline(config, seed=0, statistics=statistics(), input_size=(32, 32)), *batch)
+    evaluation = eval_pipeline(Augment(), statistics=statistics(), input_size=(32, 32), views=VIEWS["single"])
+    with pytest.raises(UserError, match=sentence):
+        jax.eval_shape(evaluation, batch[0])
+    padded = train_pipeline(Augment(pad=6), seed=0, statistics=statistics(), input_size=(32, 32))
+    assert jax.eval_shape(padded, *batch)[0].shape == (8, 32, 32, 3)

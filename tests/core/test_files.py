@@ -1,0 +1,89 @@
+"""Files are whole or absent."""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import stat
+from collections import namedtuple
+
+import pytest
+
+from cnnjax.core.errors import UserError
+from cnnjax.core.files import atomic, read_json, require_space, sha256, write_json, write_text
+
+
+def test_writes_the_file_and_its_folder(tmp_path):
+    path = tmp_path / "a" / "b" / "file.bin"
+    with atomic(path) as file:
+        file.write(b"half")
+        assert not path.exists()
+        file.write(b" and half")
+    assert path.read_bytes() == b"half and half"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_failing_writer_leaves_the_old_file_and_no_litter(tmp_path, error):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+
+    def fail():
+        with atomic(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_has_the_permissions_of_any_other(tmp_path):
+    old = os.umask(0o022)
+    try:
+        write_text(tmp_path / "file.txt", "é")
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
+    assert (tmp_path / "file.txt").read_bytes() == "é".encode()
+
+
+def test_json_has_no_nan(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"loss": math.nan, "deep": [1.5, (math.inf, -math.inf)], "n": 3, "none": None, 7: "x"})
+    document = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert document == {"loss": None, "deep": [1.5, [None, None]], "n": 3, "none": None, "7": "x"}
+    assert read_json(path) == document
+
+
+@pytest.mark.parametrize("damage", [b'{"a": 1', b"\xff\xfe\x00", b""])
+def test_damaged_json_is_named(tmp_path, damage):
+    (tmp_path / "a.json").write_bytes(damage)
+    with pytest.raises(UserError, match=r"a\.json is not a JSON document .*restore it"):
+        read_json(tmp_path / "a.json")
+
+
+def test_sha256_of_several_pieces(tmp_path):
+    content = bytes(range(256)) * 4096 * 3 + b"end"  # 3 MiB and a little
+    (tmp_path / "file").write_bytes(content)
+    pieces = []
+    assert sha256(tmp_path / "file", pieces.append) == hashlib.sha256(content).hexdigest()
+    assert pieces == [1 << 20, 1 << 20, 1 << 20, 3]
+
+
+def test_space_is_asked_of_the_nearest_folder_there_is(tmp_path, monkeypatch):
+    asked = []
+
+    def usage(folder):
+        asked.append(folder)
+        return namedtuple("usage", "free")(10 << 20)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    require_space(tmp_path / "not" / "yet", 10 << 20, "the cache")
+    assert asked == [tmp_path]
+    with pytest.raises(UserError, match=r"the cache needs 11 MiB in .*not/yet, but 10 MiB are free; make room"):
+        require_space(tmp_path / "not" / "yet", 11 << 20, "the cache")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,30 @@
+"""Data parallelism on the eight virtual devices."""
+
+import jax
+import numpy as np
+import pytest
+
+from cnnjax.core.errors import UserError
+from cnnjax.core.mesh import by_batch, check_batch, make_mesh, replicated
+
+
+def test_batches_are_shared_and_parameters_are_not():
+    mesh = make_mesh()
+    assert mesh.size == jax.device_count() == 8
+    values = np.arange(32.0).reshape(16, 2)
+    shared = jax.device_put(values, by_batch(mesh))
+    assert [shard.data.shape for shard in shared.addressable_shards] == [(2, 2)] * 8
+    copied = jax.device_put(values, replicated(mesh))
+    assert [shard.data.shape for shard in copied.addressable_shards] == [(16, 2)] * 8
+
+
+def test_batch_that_the_devices_cannot_share_is_refused():
+    mesh = make_mesh()
+    check_batch(16, mesh)
+    check_batch(32, mesh, 4)
+    with pytest.raises(UserError, match=r"batch_size=20 is not divisible by 8 devices; the nearest that is: 16 or 24"):
+        check_batch(20, mesh)
+    with pytest.raises(UserError, match=r"batch_size=7 is not divisible by 8 devices; the nearest that is: 8"):
+        check_batch(7, mesh)
+    with pytest.raises(UserError, match=r"batch_size=24 is not divisible by 8 devices x 2 micro-batches.*: 16 or 32"):
+        check_batch(24, mesh, 2)

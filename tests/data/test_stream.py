@@ -1,0 +1,66 @@
+"""Streamed and resident batches are the same, and no buffer of the ring is filled again too early."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from cnnjax.core.mesh import make_mesh
+from cnnjax.data.order import TrainingRows
+from cnnjax.data.resident import Resident
+from cnnjax.data.stream import Streamed
+
+
+@dataclass
+class Pictures:
+    """Stands for `data.shards.Split`: pictures whose every pixel is known from their index."""
+
+    count: int
+    side: int = 64
+    sizes: np.ndarray | None = None
+
+    def __len__(self):
+        return self.count
+
+    @property
+    def labels(self):
+        return (np.arange(self.count) % 7).astype(np.int32)
+
+    def gather(self, indices, out=None, threads=1):
+        out = np.empty((len(indices), self.side, self.side, 3), np.uint8) if out is None else out
+        out[:] = (indices % 251).astype(np.uint8)[:, None, None, None]
+        return out
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2, 4])
+def test_twenty_batches_held_at_once_keep_their_pictures(threads):
+    pictures = Pictures(1000)
+    rows = TrainingRows(3, len(pictures), 64, start=0, stop=20)
+    held = list(Streamed(pictures, make_mesh(), threads=threads, prefetch=2).batches(rows))
+    assert len(held) == 20
+    for batch, row in zip(held, rows, strict=True):
+        np.testing.assert_array_equal(np.asarray(batch["images"]), pictures.gather(row["index"]))
+        np.testing.assert_array_equal(np.asarray(batch["labels"]), pictures.labels[row["index"]])
+        np.testing.assert_array_equal(np.asarray(batch["position"]), row["position"])
+
+
+def test_resident_gives_the_same_batches_on_the_same_devices():
+    pictures, mesh = Pictures(300, side=8), make_mesh()
+    chosen = np.arange(0, 300, 2)
+    rows = TrainingRows(1, len(chosen), 16, start=0, stop=30)
+    resident = Resident(pictures, mesh, chosen).batches(rows)
+    streamed = Streamed(pictures, mesh, chosen, threads=2).batches(rows)
+    for ours, theirs in zip(resident, streamed, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            np.testing.assert_array_equal(np.asarray(ours[name]), np.asarray(theirs[name]))
+            assert ours[name].sharding == theirs[name].sharding
+            assert len(ours[name].sharding.device_set) == 8
+
+
+def test_masks_travel_along():
+    pictures = Pictures(10, side=8)
+    rows = [{"index": np.arange(8), "mask": np.arange(8).astype(np.float32)}]
+    for source in (Resident(pictures, make_mesh()), Streamed(pictures, make_mesh())):
+        (batch,) = source.batches(rows)
+        np.testing.assert_array_equal(np.asarray(batch["mask"]), np.arange(8))

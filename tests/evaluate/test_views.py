@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnjax.core.errors import UserError
+from cnnjax.evaluate.views import VIEWS
+
+
+@pytest.fixture
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (2, 12, 14, 3), np.uint8)
+
+
+def test_single_is_the_centre(pictures):
+    views = VIEWS["single"](pictures, (8, 6))
+    assert views.shape == (1, 2, 8, 6, 3)
+    expected = Image.fromarray(pictures[1]).crop((4, 2, 10, 10))
+    np.testing.assert_array_equal(views[0, 1], np.asarray(expected))
+
+
+def test_ten_crop_is_alexnets(pictures):
+    views = VIEWS["ten_crop"](pictures, (8, 6))
+    assert views.shape == (10, 2, 8, 6, 3)
+    for picture in range(2):
+        image = Image.fromarray(pictures[picture])
+        crops = [image.crop((x, y, x + 6, y + 8)) for x, y in [(0, 0), (8, 0), (0, 4), (8, 4), (4, 2)]]
+        crops += [crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for crop in crops]
+        np.testing.assert_array_equal(views[:, picture], np.stack([np.asarray(crop) for crop in crops]))
+
+
+def test_an_unknown_view_offers_the_nearest():
+    with pytest.raises(UserError, match="did you mean ten_crop"):
+        VIEWS["ten_crops"]

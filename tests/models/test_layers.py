@@ -1,0 +1,259 @@
+"""Layers against the worked figures of the decks and against NumPy and SciPy by hand."""
+
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from scipy import signal
+
+from cnnjax.models import blocks
+from cnnjax.models.initialisers import GLOROT, HE, TORCH, gaussian
+from cnnjax.models.norm import LRN, BatchNorm
+
+KEY = jax.random.key(0)
+
+
+def call(layer, inputs, train=False, **options):
+    return layer.apply({}, jnp.asarray(inputs, jnp.float32), train, **options)
+
+
+def grey(rows):
+    return np.asarray(rows, np.float32)[None, :, :, None]
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+# ---------------------------------------------------------------- worked figures
+
+
+def test_corner_of_the_three_channel_convolution():
+    picture = np.zeros((1, 2, 2, 3), np.float32)
+    for channel, rows in enumerate([[[156, 155], [153, 154]], [[167, 166], [164, 165]], [[163, 162], [160, 161]]]):
+        picture[0, :, :, channel] = rows
+    kernels = [[[-1, -1, 1], [0, 1, -1], [0, 1, 1]], [[1, 0, 0], [1, -1, -1], [1, 0, -1]]]
+    kernels.append([[0, 1, 1], [0, 1, 0], [1, -1, 1]])
+    kernel = np.moveaxis(np.asarray(kernels, np.float32), 0, 2)[..., None]
+    variables = {"params": {"kernel": kernel, "bias": np.ones(1, np.float32)}}
+    outputs = blocks.Conv(1, 3, padding=1).apply(variables, picture)
+    assert outputs[0, 0, 0, 0] == -25
+    alone = [blocks.convolve(picture[..., i : i + 1], kernel[:, :, i : i + 1], padding=1)[0, 0, 0, 0] for i in range(3)]
+    assert alone == [308, -498, 164]
+
+
+def test_mean_and_max_pooling_of_the_deck():
+    rows = [[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]]
+    means = call(blocks.AvgPool(3, stride=1), grey(rows))[0, :, :, 0]
+    np.testing.assert_allclose(means, [[1.7, 1.7, 1.7], [1.0, 1.2, 1.8], [1.1, 0.8, 1.3]], atol=0.05)
+    rows = [[7, 2, 5, 2], [4, 5, 4, 7], [3, 3, 4, 2], [6, 4, 8, 6]]
+    assert call(blocks.MaxPool(2), grey(rows))[0, :, :, 0].tolist() == [[7, 7], [6, 8]]
+    assert call(blocks.MinPool(2), grey(rows))[0, :, :, 0].tolist() == [[2, 2], [3, 2]]
+
+
+def test_curve_detector():
+    kernel = np.zeros((7, 7), np.float32)
+    kernel[[0, 1, 2, 3, 4, 5], [5, 4, 3, 3, 3, 3]] = 30
+    curve = np.zeros((7, 7), np.float32)
+    curve[0, 6], curve[1, 4:], curve[2, 3:5], curve[3:, 3:5] = 30, 50, [20, 50], 50
+    score = blocks.convolve(grey(curve), kernel[:, :, None, None])
+    chex.assert_shape(score, (1, 1, 1, 1))
+    assert score[0, 0, 0, 0] == 6600
+    elsewhere = np.zeros((7, 7), np.float32)
+    elsewhere[:, :2] = 50
+    assert blocks.convolve(grey(elsewhere), kernel[:, :, None, None])[0, 0, 0, 0] == 0
+
+
+def test_gradients_of_a_convolution_are_convolutions():
+    picture, kernel, upstream = draw(6, 7), draw(3, 3, seed=1), draw(4, 5, seed=2)
+    outputs, pull = jax.vjp(lambda x, f: blocks.convolve(x, f), grey(picture), kernel[:, :, None, None])
+    np.testing.assert_allclose(outputs[0, :, :, 0], signal.correlate2d(picture, kernel, "valid"), atol=1e-5)
+    to_picture, to_kernel = pull(jnp.asarray(grey(upstream)))
+    np.testing.assert_allclose(to_kernel[:, :, 0, 0], signal.correlate2d(picture, upstream, "valid"), atol=1e-5)
+    turned = kernel[::-1, ::-1]
+    np.testing.assert_allclose(to_picture[0, :, :, 0], signal.correlate2d(upstream, turned, "full"), atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [(28, 3, 1, 1), (224, 11, 4, 2), (7, 2, 3, 0)])
+def test_output_sizes(size, kernel, stride, padding):
+    picture = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+    conv = blocks.Conv(8, kernel, stride=stride, padding=padding)
+    outputs = jax.eval_shape(lambda x: conv.init_with_output(KEY, x)[0], picture)
+    side = math.floor((size + 2 * padding - kernel) / stride) + 1
+    chex.assert_shape(outputs, (2, side, side, 8))
+
+
+def test_padding_by_side():
+    kernel = draw(1, 7, 2, 3)
+    picture = draw(1, 5, 9, 2, seed=1)
+    padded = np.pad(picture, ((0, 0), (0, 1), (3, 2), (0, 0)))
+    expected = blocks.convolve(padded, kernel)
+    np.testing.assert_array_equal(blocks.convolve(picture, kernel, padding=((0, 1), (3, 2))), expected)
+    flat = blocks.convolve(picture, kernel, padding=(0, 3))
+    chex.assert_shape(flat, (1, 5, 9, 3))
+
+
+# ---------------------------------------------------------------- groups
+
+
+@pytest.mark.parametrize("groups", [2, 4, 8])
+def test_groups_equal_xlas_own(groups):
+    picture, kernel = draw(2, 9, 9, 8), draw(3, 3, 8 // groups, 16, seed=1)
+
+    def ours(x, f):
+        return blocks.convolve(x, f, stride=2, padding=1, groups=groups)
+
+    def theirs(x, f):
+        sides = ((1, 1), (1, 1))
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(x, f, (2, 2), sides, dimension_numbers=numbers, feature_group_count=groups)
+
+    outputs, pull = jax.vjp(ours, picture, kernel)
+    expected, expected_pull = jax.vjp(theirs, picture, kernel)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    upstream = jnp.asarray(draw(*expected.shape, seed=2))
+    for gradient, wanted in zip(pull(upstream), expected_pull(upstream), strict=True):
+        np.testing.assert_allclose(gradient, wanted, atol=1e-4)
+
+
+# ---------------------------------------------------------------- pooling
+
+
+def test_overlapping_pool_pads_with_nothing():
+    picture = -1 - np.abs(draw(1, 5, 5, 2))
+    outputs = call(blocks.MaxPool(3, stride=2, padding=1), picture)
+    padded = np.pad(picture, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2]
+    np.testing.assert_array_equal(outputs, windows.max((-1, -2)))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "output"), [(13, 7, (6, 6)), (6, 6, (6, 6)), (1, 2, (3, 4)), (9, 9, (3, 1))]
+)
+def test_adaptive_pool_by_pytorchs_rule(height, width, output):
+    picture = draw(2, height, width, 3)
+    expected = np.empty((2, *output, 3), np.float32)
+    for i in range(output[0]):
+        for j in range(output[1]):
+            rows = slice(math.floor(i * height / output[0]), math.ceil((i + 1) * height / output[0]))
+            columns = slice(math.floor(j * width / output[1]), math.ceil((j + 1) * width / output[1]))
+            expected[:, i, j] = picture[:, rows, columns].mean((1, 2))
+    np.testing.assert_allclose(call(blocks.AdaptiveAvgPool(output), picture), expected, atol=1e-6)
+
+
+def test_global_pool_and_flatten_keep_channels_fastest():
+    picture = draw(2, 3, 4, 5)
+    np.testing.assert_allclose(call(blocks.GlobalAvgPool(), picture), picture.mean((1, 2)), atol=1e-6)
+    np.testing.assert_array_equal(call(blocks.Flatten(), picture), picture.reshape(2, 60))
+
+
+# ---------------------------------------------------------------- activations and dropout
+
+
+def test_activations_by_their_formulas():
+    values = np.linspace(-3, 3, 13, dtype=np.float32)
+    sigmoid = 1 / (1 + np.exp(-values))
+    expected = {
+        "leaky": np.where(values > 0, values, values / 10),
+        "tanh": np.tanh(values),
+        "sigmoid": sigmoid,
+        "elu": np.where(values > 0, values, np.exp(values) - 1),
+        "swish": values * sigmoid,
+    }
+    assert set(expected) == set(blocks.ACTIVATIONS)
+    for name, wanted in expected.items():
+        np.testing.assert_allclose(call(blocks.Activation(name), values), wanted, atol=1e-6)
+    np.testing.assert_array_equal(call(blocks.ReLU(), values), np.maximum(values, 0))
+
+
+def test_dropout_keeps_the_mean_and_rests_in_evaluation():
+    ones = np.ones((200, 500), np.float32)
+    layer = blocks.Dropout(0.2)
+    np.testing.assert_array_equal(call(layer, ones), ones)
+    dropped = np.asarray(call(layer, ones, True, rngs={"dropout": KEY}))
+    assert set(np.unique(dropped)) == {np.float32(0), np.float32(1.25)}
+    # 100,000 draws: the standard error of the share is 0.0013.
+    assert abs((dropped == 0).mean() - 0.2) < 0.006
+
+
+# ---------------------------------------------------------------- normalisation
+
+
+def test_lrn_by_the_papers_formula():
+    activity = 20 * draw(2, 3, 3, 7)
+    expected = np.empty_like(activity)
+    for i in range(7):
+        near = activity[..., max(0, i - 2) : min(6, i + 2) + 1]
+        expected[..., i] = activity[..., i] / (2 + 1e-4 * (near**2).sum(-1)) ** 0.75
+    np.testing.assert_allclose(call(LRN(), activity), expected, rtol=1e-5)
+    assert np.abs(expected - activity * 2**-0.75).max() > 1e-2  # the neighbours do count
+
+
+def test_batch_norm_and_its_running_statistics_over_two_steps():
+    layer = BatchNorm()
+    variables = layer.init(KEY, jnp.zeros((1, 2, 2, 3)))
+    assert jax.tree.map(jnp.shape, variables) == {
+        "params": {"scale": (3,), "bias": (3,)},
+        "batch_stats": {"mean": (3,), "var": (3,)},
+    }
+    params = {"scale": draw(3, seed=5), "bias": draw(3, seed=6)}
+    stats, mean, var = variables["batch_stats"], np.zeros(3), np.ones(3)
+    for step in range(2):
+        batch = 3 + 2 * draw(4, 2, 2, 3, seed=step)
+        outputs, changed = layer.apply({"params": params, "batch_stats": stats}, batch, True, mutable="batch_stats")
+        stats = changed["batch_stats"]
+        flat = batch.reshape(-1, 3).astype(np.float64)
+        expected = (batch - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5) * params["scale"] + params["bias"]
+        np.testing.assert_allclose(outputs, expected, atol=1e-5)
+        mean = 0.9 * mean + 0.1 * flat.mean(0)
+        var = 0.9 * var + 0.1 * flat.var(0, ddof=1)
+        np.testing.assert_allclose(stats["mean"], mean, rtol=1e-5)
+        np.testing.assert_allclose(stats["var"], var, rtol=1e-5)
+    outputs = layer.apply({"params": params, "batch_stats": stats}, batch)
+    expected = (batch - mean) / np.sqrt(var + 1e-5) * params["scale"] + params["bias"]
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+def test_batch_norm_options_and_precision():
+    bare = BatchNorm(use_scale=False, use_bias=False)
+    assert "params" not in bare.init(KEY, jnp.zeros((1, 3)))
+    batch = (1000 + draw(64, 3)).astype(jnp.bfloat16)
+    outputs, changed = bare.apply(bare.init(KEY, batch), batch, True, mutable="batch_stats")
+    assert outputs.dtype == jnp.bfloat16
+    chex.assert_trees_all_equal_dtypes(changed, jax.tree.map(lambda _: jnp.float32(0), changed))
+    np.testing.assert_allclose(changed["batch_stats"]["mean"], 0.1 * batch.astype(np.float64).mean(0), rtol=1e-6)
+
+
+def test_batch_norm_sees_the_whole_batch_over_eight_devices():
+    assert jax.device_count() == 8
+    batch = draw(16, 2, 2, 3) + np.arange(16)[:, None, None, None]  # every device's share has a mean of its own
+    layer = BatchNorm()
+    variables = layer.init(KEY, batch)
+    split = jax.device_put(batch, NamedSharding(Mesh(np.array(jax.devices()), "data"), PartitionSpec("data")))
+    outputs, changed = jax.jit(lambda v, x: layer.apply(v, x, True, mutable="batch_stats"))(variables, split)
+    np.testing.assert_allclose(changed["batch_stats"]["mean"], 0.1 * batch.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(outputs, (batch - batch.mean((0, 1, 2))) / batch.std((0, 1, 2)), atol=1e-4)
+
+
+# ---------------------------------------------------------------- initialisers
+
+
+def test_initial_weights_have_the_deviation_that_their_papers_give():
+    shape, fan_in, fan_out = (3, 3, 64, 128), 9 * 64, 9 * 128
+    expected = {
+        "glorot": (GLOROT, math.sqrt(2 / (fan_in + fan_out)), math.sqrt(6 / (fan_in + fan_out))),
+        "he": (HE, math.sqrt(2 / fan_in), np.inf),
+        "torch": (TORCH, 1 / math.sqrt(3 * fan_in), 1 / math.sqrt(fan_in)),
+        "gaussian": (gaussian(0.01), 0.01, np.inf),
+    }
+    for initial, deviation, bound in expected.values():
+        kernel = np.asarray(initial.kernel(KEY, shape, jnp.float32))
+        assert abs(kernel.std() / deviation - 1) < 0.01  # 73,728 draws
+        assert np.abs(kernel).max() <= bound
+    assert TORCH.bias(fan_in)(KEY, (1000,), jnp.float32).std() == pytest.approx(1 / math.sqrt(3 * fan_in), rel=0.05)
+    assert (gaussian(0.01, bias=1.0).bias(fan_in)(KEY, (5,), jnp.float32) == 1).all()

@@ -1,0 +1,220 @@
+"""The command line as a user meets it: results on stdout, mistakes answered by one sentence and exit status 2."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnjax.cli import main
+
+ROOT = Path(__file__).parents[1]
+RECIPE = """
+from cnnjax.config import Data, Experiment, Model, Train
+config = Experiment(
+    data=Data(source="folder:{folder}", resize="squash", size=(12, 12), batch_size=8, val_fraction=0.1),
+    model=Model(name="plain:conv4 >> relu >> pool"),
+    train=Train(epochs=3, log_every=2),
+)
+variants = {{"smoke": {{"train.steps": 2}}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Forty little pictures in two class folders."""
+    rng = np.random.default_rng(0)
+    for name, level in (("cats", 40), ("dogs", 160)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(level, level + 60, (16, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def recipe(folder, tmp_path, monkeypatch):
+    path = tmp_path / "pets.py"
+    path.write_text(RECIPE.format(folder=folder))
+    monkeypatch.chdir(tmp_path)
+    return str(path)
+
+
+def call(capsys, *words):
+    status = main(words)
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+def test_the_whole_way(recipe, folder, capsys):
+    status, out, _ = call(capsys, "prepare", "--config", recipe)
+    assert status == 0
+    assert "2 classes, 12x12x3" in out
+    status, out, err = call(capsys, "train", "--config", recipe)
+    assert (status, out) == (0, "")
+    assert "test: top-1 " in err
+    run = Path("runs/pets")
+    for name in ("config.json", "environment.json", "metrics.jsonl", "eval/test.json", "figures/curves.png"):
+        assert (run / name).is_file(), name
+    assert list(run.glob("events.*"))
+    status, out, _ = call(capsys, "evaluate", "--workdir", str(run), "--json")
+    report = json.loads(out)
+    assert status == 0
+    assert report["count"] == 8
+    assert report == json.loads((run / "eval/test.json").read_text())
+    assert report["top5"] is None
+    status, out, _ = call(capsys, "evaluate", "--workdir", str(run), "--split", "val", "--checkpoint", "last")
+    assert status == 0
+    assert "log_loss" in out
+    status, out, _ = call(capsys, "predict", "--workdir", str(run), str(folder / "cats"), "--json", "--top", "1")
+    assert status == 0
+    results = json.loads(out)
+    assert len(results) == 20
+    assert {result["classes"][0]["name"] for result in results} <= {"cats", "dogs"}
+    status, out, _ = call(capsys, "summary", "--workdir", str(run), "--json")
+    assert status == 0
+    assert json.loads(out)["params_digest"] == json.loads((run / "eval/test.json").read_text())["params_digest"]
+
+
+def test_variant_has_a_folder_of_its_own(recipe, capsys):
+    assert main(["train", "--config", f"{recipe}:smoke"]) == 0
+    assert Path("runs/pets_smoke/eval/test.json").is_file()
+
+
+def test_repeat(recipe, capsys):
+    status, _, err = call(capsys, "train", "--config", f"{recipe}:smoke", "--repeat", "2", "--workdir", "both")
+    assert status == 0
+    assert "top-1 over 2 seeds" in err
+
+
+def test_overrides_in_any_order_and_print_config(recipe, capsys):
+    words = ["--config.optimizer.lr=0.5", "--config", recipe, "--print_config", "--config.train.epochs", "7"]
+    status, out, _ = call(capsys, "train", *words)
+    assert status == 0
+    assert "config.optimizer.lr = 0.5  (command line)" in out
+    assert "config.train.epochs = 7.0  (command line)" in out
+    assert f"config.data.resize = squash  ({recipe})" in out
+    assert "config.model.remat = False  (default)" in out
+    assert not Path("runs").exists()
+
+
+def test_summary_without_data(capsys):
+    status, out, _ = call(capsys, "summary", "--model", "table_cnn", "--json")
+    document = json.loads(out)
+    assert status == 0
+    assert (document["params"], document["input"], document["params_digest"]) == (59810, [28, 28, 1], None)
+    assert [layer["activation_size"] for layer in document["layers"]] == [784, 6272, 1568, 1600, 400, 400, 120, 64, 10]
+    status, out, _ = call(capsys, "summary", "--model", "mlp", "--input", "224x224x3", "--num_classes", "128")
+    assert status == 0
+    status, out, _ = call(capsys, "summary", "--config", str(ROOT / "configs/alexnet_imagenet.py"))
+    assert status == 0
+    assert "60,965,224" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], None),
+        (["trian"], "unknown verb trian; did you mean train?"),
+        (["train"], "--config is missing"),
+        (["train", "--config", "pet.py"], "no config file pet.py; did you mean pets.py?"),
+        (["train", "--config", "{recipe}:smok"], "no variant smok; did you mean smoke?"),
+        (["train", "--confg", "x"], "unknown flag --confg; did you mean --config?"),
+        (["train", "--config", "{recipe}", "now"], "train takes no argument now"),
+        (["train", "--config", "{recipe}", "--config.optimizer.lrr=3"], "did you mean config.optimizer.lr?"),
+        (["train", "--config", "{recipe}", "--config.lr=3"], "did you mean config.optimizer.lr?"),
+        (["train", "--config", "{recipe}", "--config.data.batch_size=many"], "is not a whole number"),
+        (["train", "--config", "{recipe}", "--config.train.epochs"], "has no value"),
+        (["train", "--config", "{recipe}", "--config.data.val_fraction=2"], "between 0 and 0.9"),
+        (["train", "--config", "{recipe}", "--config.data.source=folder:nowhere"], "nowhere"),
+        (["train", "--config", "{recipe}", "--config.data.batch_size=9"], "the nearest that is: 8 or 16"),
+        (["train", "--config", "{recipe}", "--config.model.name=lenet55"], "did you mean lenet5?"),
+        (["train", "--config", "{recipe}", "--config.model.name=table_cnn", "--config.data.size=4,4"], "at least"),
+        (["evaluate", "--workdir", "nowhere"], "nowhere is no run folder"),
+        (["evaluate", "--workdir", "pictures"], "pictures is no run folder: it has no config.json"),
+        (["predict", "--workdir", "nowhere", "x.png"], "no run folder"),
+        (["summary"], "one of --config FILE, --workdir RUN and --model NAME"),
+        (["summary", "--model", "lenet5", "--input", "28x28"], "is not HxWxC"),
+        (["summary", "--model", "resnet5000"], "unknown model resnet5000"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else None,
+)
+def test_mistakes(recipe, tmp_path, capsys, words, sentence):
+    before = sorted(path for path in tmp_path.rglob("*") if "pictures" not in path.parts)
+    status, out, err = call(capsys, *(word.format(recipe=recipe) for word in words))
+    assert status == 2
+    if sentence:
+        assert out == ""
+        assert err.startswith("cnnjax: ")
+        assert sentence in err
+        assert len(err.splitlines()) == 1
+    assert before == sorted(path for path in tmp_path.rglob("*") if "pictures" not in path.parts), "nothing is written"
+
+
+def test_bad_data_folders(recipe, folder, capsys):
+    def refused(sentence):
+        status, _, err = call(capsys, "train", "--config", recipe)
+        assert status == 2
+        assert sentence in err
+        assert len(err.splitlines()) == 1
+        assert not Path("runs").exists()
+
+    (folder / "birds").mkdir()
+    refused("birds")
+    (folder / "birds").rmdir()
+    picture = folder / "cats" / "3.png"
+    content = picture.read_bytes()
+    picture.write_bytes(content[: len(content) // 2])
+    refused("3.png")
+    picture.write_bytes(content)
+    for path in (folder / "dogs").iterdir():
+        path.rename(folder / "cats" / f"dog{path.name}")
+    (folder / "dogs").rmdir()
+    refused("one class")
+
+
+def test_no_space_for_the_cache(recipe, capsys, monkeypatch):
+    monkeypatch.setattr("cnnjax.core.files.shutil.disk_usage", lambda path: type("usage", (), {"free": 1000}))
+    status, _, err = call(capsys, "train", "--config", recipe)
+    assert status == 2
+    assert "--data_dir" in err
+    assert not Path("runs").exists()
+
+
+def test_run_of_another_config_and_unreadable_checkpoint(recipe, capsys):
+    assert main(["train", "--config", recipe]) == 0
+    capsys.readouterr()
+    status, _, err = call(capsys, "train", "--config", recipe, "--config.optimizer.lr=0.5")
+    assert status == 2
+    assert "config.optimizer.lr was 0.01, now 0.5" in err
+    for path in Path("runs/pets/checkpoints").rglob("d/*"):
+        path.write_bytes(b"")
+    status, _, err = call(capsys, "evaluate", "--workdir", "runs/pets")
+    assert status == 2
+    assert "cannot be read" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_unexpected_failure_is_one_sentence_with_a_log(recipe, capsys, monkeypatch):
+    monkeypatch.setattr("cnnjax.run.evaluate", lambda *a, **k: 1 / 0)
+    assert main(["train", "--config", f"{recipe}:smoke", "--workdir", "run"]) == 1
+    err = capsys.readouterr().err
+    assert "cnnjax: ZeroDivisionError: division by zero; the traceback is in run/failure.log" in err
+    assert "Traceback" not in err
+    assert "ZeroDivisionError" in Path("run/failure.log").read_text()
+
+
+def test_main_module_and_version(recipe):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for words in (["cnnjax.main", "--config", "nothing.py"], ["cnnjax", "train", "--config", "nothing.py"]):
+        done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, env=environment)
+        assert done.returncode == 2
+        assert done.stderr.startswith("cnnjax: no config file nothing.py")
+    assert main(["--version"]) == 0
+    assert main(["--help"]) == 0
+    for verb in ("train", "prepare", "evaluate", "predict", "summary"):
+        assert main([verb, "--help"]) == 0

@@ -1,0 +1,184 @@
+"""A run that is killed and started again is the unbroken run, to the bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cnnjax import config as configuration
+from cnnjax.core import trees
+from cnnjax.core.errors import RunError, UserError
+from cnnjax.core.logs import read_metrics
+from cnnjax.core.rundir import RunDir
+from cnnjax.run import evaluate, open_run, train
+
+TIMING = ("images_per_s", "data_wait")
+
+
+class Killed(Exception):
+    """Stands for the power going out."""
+
+
+def kill_at(step):
+    def on_log(record):
+        if record["step"] == step:
+            raise Killed
+
+    return on_log
+
+
+def trace(workdir):
+    """What a run logged, without the clock, and the digest of what it learned."""
+    records = [{k: v for k, v in r.items() if k not in TIMING} for r in read_metrics(RunDir(workdir).metrics)]
+    return records, evaluate(workdir, checkpoint="last")["params_digest"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data__loader": "resident"},
+        {"data__loader": "streamed", "data__threads": 1},
+        {"data__loader": "streamed", "data__threads": 2, "train__ema": 0.9, "optimizer__name": "adam"},
+        {"train__log_every": 7, "optimizer__schedule": "plateau", "optimizer__plateau_patience": 1},
+        {"train__accumulate": 2, "augment__flip": True, "augment__mixup": 0.2},
+    ],
+    ids=lambda changes: "-".join(f"{key}={value}" for key, value in changes.items()),
+)
+def test_broken_run_equals_unbroken(tiny, tmp_path, changes):
+    config = tiny(**changes)
+    train(config, tmp_path / "whole")
+    logged = [record["step"] for record in read_metrics(RunDir(tmp_path / "whole").metrics)]
+    assert len(logged) >= 3
+    assert logged == sorted(set(logged)), "each step is logged once"
+    for killed in (logged[1], logged[-2]):
+        with pytest.raises(Killed):
+            train(tiny(**changes, train__checkpoint_every=0), tmp_path / "broken", on_log=kill_at(killed))
+    train(config, tmp_path / "broken")
+    assert trace(tmp_path / "broken") == trace(tmp_path / "whole")
+
+
+def test_threads_and_loader_do_not_change_a_bit(tiny, tmp_path):
+    train(tiny(data__loader="resident"), tmp_path / "a")
+    train(tiny(data__loader="streamed", data__threads=3, data__prefetch=1), tmp_path / "b")
+    assert trace(tmp_path / "a") == trace(tmp_path / "b")
+
+
+def run_cli(archive, workdir, *more, **options):
+    recipe = workdir.parent / "recipe.py"
+    recipe.write_text(
+        "from cnnjax.config import Data, Experiment, Model, Train\n"
+        f"config = Experiment(data=Data(source='arrays:{archive}', batch_size=8, val_fraction=0.2),\n"
+        "    model=Model(name='plain:conv8 >> relu >> pool >> fc16 >> relu'),\n"
+        "    train=Train(epochs=400, log_every=100, checkpoint_every=0.3, tensorboard=False))\n"
+    )
+    command = [sys.executable, "-m", "cnnjax.main", "--config", str(recipe), "--workdir", str(workdir), *more]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+
+
+def wait_for_step(workdir, step, process):
+    for _ in range(600):
+        records = read_metrics(RunDir(workdir).metrics)
+        if records and records[-1]["step"] >= step:
+            return records[-1]["step"]
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    raise AssertionError("the run does not get on")
+
+
+def test_signals(archive, tmp_path):
+    """SIGKILL loses nothing that was saved; SIGTERM and Ctrl-C save first, exit 143 and 130, and tell how to go on."""
+    os.environ["CNNJAX_DATA_DIR"] = str(tmp_path / "data")
+    whole = run_cli(archive, tmp_path / "whole")
+    assert whole.wait(120) == 0, whole.stderr.read()
+    broken, reached = tmp_path / "broken", 0
+    for number, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        process = run_cli(archive, broken)
+        reached = wait_for_step(broken, reached + 300, process)
+        process.send_signal(number)
+        assert process.wait(60) == status
+        said = process.stderr.read()
+        if status > 0:
+            assert "stopped and saved at step" in said
+            assert "Traceback" not in said
+    last = run_cli(archive, broken)
+    said = last.communicate(timeout=120)[1]
+    assert last.returncode == 0
+    assert "going on from step" in said
+    assert trace(broken) == trace(tmp_path / "whole")
+
+
+def test_finished_run_says_so(tiny, tmp_path, capsys):
+    first = train(tiny(), tmp_path / "run")
+    capsys.readouterr()
+    again = train(tiny(), tmp_path / "run")
+    assert again == first
+    assert "is finished" in capsys.readouterr().err
+
+
+def test_longer_run_goes_on_where_the_schedule_allows(tiny, tmp_path):
+    train(tiny(), tmp_path / "run")
+    train(tiny(train__epochs=5), tmp_path / "run")
+    train(tiny(train__epochs=5), tmp_path / "whole")
+    # the shorter run validated at its own end, which the longer one does not know: compare what both have
+    assert trace(tmp_path / "run")[1] == trace(tmp_path / "whole")[1]
+    train(tiny(optimizer__schedule="cosine"), tmp_path / "bound")
+    with pytest.raises(UserError, match=r"another config.*train.epochs was 3.0, now 5.0"):
+        train(tiny(optimizer__schedule="cosine", train__epochs=5), tmp_path / "bound")
+
+
+def test_another_config_is_refused_and_nothing_written(tiny, tmp_path):
+    train(tiny(), tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "run").rglob("*"))}
+    with pytest.raises(UserError, match=r"config.optimizer.lr was 0.05, now 0.1.*--workdir"):
+        train(tiny(optimizer__lr=0.1), tmp_path / "run")
+    assert before == {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "run").rglob("*"))}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(UserError, match="is no run folder"):
+        train(tiny(), tmp_path / "other")
+    train(tiny(data__threads=2, train__log_every=50), tmp_path / "run")  # these cannot change the result
+
+
+def test_damaged_checkpoint_is_refused(tiny, tmp_path):
+    train(tiny(), tmp_path / "run")
+    run = open_run(tmp_path / "run", checkpoint="last")
+    data = max(
+        (RunDir(tmp_path / "run").checkpoints / str(run.step)).rglob("d/*"), key=lambda path: path.stat().st_size
+    )
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    with pytest.raises(UserError, match=f"checkpoint {run.step} .* cannot be read"):
+        open_run(tmp_path / "run", checkpoint="last")
+
+
+def test_non_finite_loss_stops_the_run_and_keeps_the_last_checkpoint(tiny, tmp_path):
+    config = tiny(optimizer__lr=1e38, train__checkpoint_every=0, optimizer__warmup_epochs=2)
+    with pytest.raises(RunError, match=r"not finite at step \d+ \(the checkpoint of step \d+ is kept\)"):
+        train(config, tmp_path / "run")
+    kept = open_run(tmp_path / "run", checkpoint="last")
+    assert all(np.isfinite(leaf).all() for leaf in trees.flatten(kept.variables).values())
+
+
+def test_best_is_kept_beside_last(tiny, tmp_path):
+    train(tiny(train__epochs=6), tmp_path / "run")
+    records = [record for record in read_metrics(RunDir(tmp_path / "run").metrics) if "val/top1" in record]
+    best = max(records, key=lambda record: (record["val/top1"], -record["step"]))
+    assert open_run(tmp_path / "run").step == best["step"]
+    assert open_run(tmp_path / "run", checkpoint="last").step == records[-1]["step"]
+    kept = {path.name for path in RunDir(tmp_path / "run").checkpoints.iterdir() if path.name.isdigit()}
+    assert kept == {str(best["step"]), str(records[-1]["step"])}
+
+
+def test_saved_config_is_json_and_complete(tiny, tmp_path):
+    config = tiny()
+    train(config, tmp_path / "run")
+    saved = configuration.from_json(json.loads(RunDir(tmp_path / "run").config.read_text()))
+    assert saved.model.num_classes == 3
+    assert saved.model.input_size == (12, 12, 1)
+    assert not list((tmp_path / "run").rglob("*.py"))

@@ -1,0 +1,197 @@
+"""What a run promises beside exact resume: devices, accumulation, averages, endings, memory."""
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+import cnnjax
+from cnnjax.core import trees
+from cnnjax.core.errors import UserError
+from cnnjax.core.logs import read_metrics
+from cnnjax.core.mesh import make_mesh
+from cnnjax.core.rundir import RunDir
+from cnnjax.run import evaluate, open_run, repeat, train
+
+
+def losses(workdir):
+    return np.array([record["train/loss"] for record in read_metrics(RunDir(workdir).metrics)])
+
+
+def variables(workdir):
+    return open_run(workdir, checkpoint="last").variables
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Returns a function that makes the next runs use so many devices."""
+
+    def use(count):
+        mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:count]), ("data",))
+        monkeypatch.setattr("cnnjax.run.make_mesh", lambda: mesh)
+
+    return use
+
+
+def test_eight_devices_equal_one(tiny, tmp_path, devices):
+    assert make_mesh().size == 8
+    train(tiny(), tmp_path / "eight")
+    devices(1)
+    train(tiny(), tmp_path / "one")
+    np.testing.assert_allclose(losses(tmp_path / "one"), losses(tmp_path / "eight"), rtol=1e-5)
+    chex.assert_trees_all_close(variables(tmp_path / "one"), variables(tmp_path / "eight"), rtol=1e-4, atol=1e-5)
+
+
+def test_checkpoint_of_eight_devices_goes_on_with_one(tiny, tmp_path, devices):
+    train(tiny(train__epochs=2), tmp_path / "run")
+    devices(1)
+    train(tiny(train__epochs=4), tmp_path / "run")
+    devices(8)
+    train(tiny(train__epochs=4), tmp_path / "whole")
+    chex.assert_trees_all_close(variables(tmp_path / "run"), variables(tmp_path / "whole"), rtol=1e-4, atol=1e-5)
+
+
+def test_accumulation_is_the_same_step(tiny, tmp_path, devices):
+    """Without BatchNorm and dropout, micro-batches change nothing but rounding."""
+    devices(2)
+    plain = "plain:conv4 >> relu >> pool >> fc8 >> relu"
+    train(tiny(model__name=plain), tmp_path / "one")
+    train(tiny(model__name=plain, train__accumulate=4), tmp_path / "four")
+    np.testing.assert_allclose(losses(tmp_path / "four"), losses(tmp_path / "one"), rtol=1e-4)
+
+
+def test_average_is_what_evaluation_uses(tiny, tmp_path):
+    train(tiny(train__ema=0.9), tmp_path / "averaged")
+    train(tiny(), tmp_path / "plain")
+    digests = {evaluate(tmp_path / name, checkpoint="last")["params_digest"] for name in ("averaged", "plain")}
+    assert len(digests) == 2
+    np.testing.assert_array_equal(losses(tmp_path / "averaged"), losses(tmp_path / "plain"))
+
+
+def test_overfit_learns_its_pictures_by_heart(tiny, tmp_path):
+    config = tiny(train__overfit=16, train__epochs=120, optimizer__name="adam", optimizer__lr=0.005, augment__noise=250)
+    report = train(config, tmp_path / "run")
+    assert losses(tmp_path / "run")[-1] < 0.05
+    assert report["split"] == "train"
+
+
+def test_endings(tiny, tmp_path):
+    steps = {}
+    for name, changes in {
+        "steps": {"train__steps": 4},
+        "budget": {"train__time_budget": 1e-6},
+        "patience": {"train__epochs": 50, "train__early_stopping": 2, "optimizer__lr": 0.0},
+        "plateau": {
+            "train__epochs": 50,
+            "optimizer__schedule": "plateau",
+            "optimizer__plateau_patience": 1,
+            "optimizer__plateau_drops": 2,
+            "optimizer__lr": 0.0,
+        },
+    }.items():
+        train(tiny(**changes), tmp_path / name)
+        steps[name] = read_metrics(RunDir(tmp_path / name).metrics)[-1]["step"] if name != "budget" else None
+    assert steps["steps"] == 4
+    assert open_run(tmp_path / "budget").step == 1
+    assert steps["patience"] == 15  # 80 pictures are five steps an epoch; the first validation is the best
+    assert steps["plateau"] == 20  # one good validation, two drops, and the third that is due ends the run
+    train(tiny(), tmp_path / "budget")
+    assert open_run(tmp_path / "budget", checkpoint="last").step == 15, "more time goes on"
+
+
+def test_every_training_objective_and_penalty_learns(tiny, tmp_path):
+    for number, changes in enumerate(
+        [
+            {"train__loss": "sigmoid"},
+            {"train__loss": "mse"},
+            {"train__label_smoothing": 0.1, "optimizer__l1": 1e-5, "optimizer__l2": 1e-4},
+            {"optimizer__name": "sam"},
+            {"optimizer__clip_norm": 1.0, "train__log_dead_relu": True, "model__remat": True},
+            {"model__dtype": "bfloat16", "optimizer__name": "adam", "optimizer__lr": 0.005},
+        ]
+    ):
+        report = train(tiny(train__epochs=12, **changes), tmp_path / str(number))
+        assert report["top1"] > 0.8, changes
+        assert report["count"] == 30
+    assert 0 <= read_metrics(RunDir(tmp_path / "4").metrics)[-1]["dead_relu"] < 1
+
+
+def test_two_classes_with_one_output(tmp_path, tiny, archive):
+    with np.load(archive) as arrays:
+        keep = {name: arrays[name] for name in arrays}
+    for part in ("train", "test"):
+        chosen = keep[f"y_{part}"] < 2
+        keep[f"x_{part}"], keep[f"y_{part}"] = keep[f"x_{part}"][chosen], keep[f"y_{part}"][chosen]
+    np.savez(tmp_path / "two.npz", **keep)
+    config = tiny(
+        data__source=f"arrays:{tmp_path / 'two.npz'}",
+        data__class_names=("top", "middle"),
+        train__loss="sigmoid",
+        train__epochs=10,
+    )
+    assert train(config, tmp_path / "run")["top1"] > 0.9
+    run = open_run(tmp_path / "run")
+    assert run.variables["params"][max(run.variables["params"])]["kernel"].shape[-1] == 1
+    probabilities = run.predict(keep["x_test"])
+    assert probabilities.shape == (20, 2)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert (probabilities.argmax(1) == keep["y_test"]).mean() > 0.9
+
+
+def test_open_run_predicts_what_evaluate_counts(tiny, tmp_path, archive):
+    report = train(tiny(train__epochs=8), tmp_path / "run")
+    run = cnnjax.open_run(tmp_path / "run")
+    with np.load(archive) as arrays:
+        images, labels = arrays["x_test"], arrays["y_test"]
+    probabilities = run.predict(images)
+    assert run.classes == ("top", "middle", "bottom")
+    assert report["count"] == len(labels) == 30, "a count that no batch of 16 divides"
+    assert report["top1"] == pytest.approx((probabilities.argmax(1) == labels).mean())
+    picked = probabilities[np.arange(len(labels)), labels]
+    assert report["log_loss"] == pytest.approx(-np.log(picked).mean(), rel=1e-4)
+    assert report["params_digest"] == trees.digest(run.variables)
+    normalised = (images - np.asarray(run.dataset.statistics.mean)) / np.asarray(run.dataset.statistics.std)
+    logits = run.logits(normalised)
+    np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), probabilities, atol=1e-5)
+
+
+def test_repeat_trains_a_folder_for_each_seed(tiny, tmp_path):
+    result = repeat(tiny(train__epochs=1), tmp_path / "runs", 2)
+    assert [path.name for path in sorted((tmp_path / "runs").iterdir())] == ["seed_0", "seed_1"]
+    scores = [report["top1"] for report in result["runs"]]
+    assert result["mean"] == pytest.approx(np.mean(scores))
+    assert result["deviation"] == pytest.approx(np.std(scores, ddof=1))
+    assert result["runs"][0]["params_digest"] != result["runs"][1]["params_digest"]
+
+
+def test_memory_is_flat_over_two_thousand_steps(tiny, tmp_path):
+    import resource
+
+    peaks = []
+
+    def watch(record):
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+    config = tiny(model__name="plain:fc8", train__epochs=400, train__log_every=500, train__eval_every=100)
+    train(config, tmp_path / "run", on_log=watch)
+    assert len(peaks) >= 4
+    assert peaks[-1] - peaks[0] < 20 * 1024, "less than 20 MiB between step 500 and step 2,000"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"data__batch_size": 12}, "not divisible by 8 devices; the nearest that is: 8 or 16"),
+        ({"model__num_classes": 10}, "has 3 classes; set config.model.num_classes=3"),
+        ({"model__input_size": (12, 12, 3)}, "has 3 channels.*config.data.channels=3"),
+        ({"model__name": "lenet6", "model__num_classes": 3, "model__input_size": (28, 28, 1)}, "did you mean lenet5"),
+        ({"train__overfit": 500}, "only 80 training pictures"),
+        ({"data__val_fraction": 0.0, "train__early_stopping": 3}, "needs a validation split"),
+        ({"model__input_size": (20, 20, 1)}, "12 x 12.*20 x 20"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(tiny, tmp_path, changes, sentence):
+    with pytest.raises(UserError, match=sentence) as told:
+        train(tiny(**changes), tmp_path / "run")
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "run").exists()
