@@ -450,6 +450,10 @@ def _validate_together(config: Experiment) -> None:
             f"config.train.accumulate={train.accumulate} does not divide config.data.batch_size={data.batch_size}; choose a divisor",
         ),
         (
+            not augment.pad or augment.crop == "random",
+            f"config.augment.pad={augment.pad} belongs to config.augment.crop=random, not to {augment.crop}",
+        ),
+        (
             optimizer.schedule != "step" or optimizer.drop_epochs,
             "config.optimizer.schedule=step needs config.optimizer.drop_epochs, such as 30,60,80",
         ),

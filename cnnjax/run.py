@@ -26,12 +26,20 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import check_batch, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, Split
-from cnnjax.evaluate import split as evaluation
+from cnnjax.evaluation import split as evaluation
 from cnnjax.models import create_model, summary
 from cnnjax.optim import schedules
 from cnnjax.report import charts
 from cnnjax.training import loop
-from cnnjax.training.assemble import assemble, build_model, first_state, overfit_indices, resolve, state_shapes
+from cnnjax.training.assemble import (
+    assemble,
+    build_model,
+    check_pictures,
+    first_state,
+    overfit_indices,
+    resolve,
+    state_shapes,
+)
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
 from cnnjax.training.state import Progress, TrainState
@@ -61,6 +69,7 @@ def train(
       UserError: bad input; nothing was written. RunError: the loss is not finite. Stopped: a signal came; all is saved.
     """
     config, run, mesh = configuration.validate(config), RunDir(workdir), make_mesh()
+    _keep_compiled(data_dir)
     _check_early(config, mesh)
     dataset = data.prepare(config.data, data_dir)
     config = resolve(config, dataset)
@@ -71,6 +80,7 @@ def train(
     parts = assemble(config, dataset, length)
     validates = "val" in dataset.counts and not config.train.overfit
     _check_validation(config, validates)
+    check_pictures(parts, dataset)
     _claim(run, config, dataset)
 
     checkpoints = Checkpoints(run.checkpoints)
@@ -135,6 +145,7 @@ def evaluate(
       split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views.
     """
     mesh = make_mesh()
+    _keep_compiled(data_dir)
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
     check_batch(_evaluation_size(run.config), mesh)
     dataset = data.prepare(run.config.data, data_dir)
@@ -203,6 +214,12 @@ def loader(config: Experiment, dataset: Dataset, mesh: Any) -> Callable[[Split, 
 
 
 # ---------------------------------------------------------------- the pieces of train, in the order of their use
+
+
+def _keep_compiled(data_dir: str | Path | None) -> None:
+    """Compiled steps are found again by later runs, unless JAX_COMPILATION_CACHE_DIR says where."""
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str(Path(data_dir or data.default_data_dir()) / "compiled"))
 
 
 def _check_early(config: Experiment, mesh: Any) -> None:
@@ -291,7 +308,7 @@ def _describe(config: Experiment, parts: Parts, dataset: Dataset, length: Length
     params = trees.size(parts.model.shapes()["params"])
     logs.say(f"data: {config.data.source}, {counts} pictures of {len(dataset.class_names)} classes")
     logs.say(f"model: {config.model.name}, {params:,} parameters, input {'x'.join(map(str, parts.model.input_size))}")
-    what = f"steps {start + 1:,} to {length.steps:,}" if start else f"{length.steps:,} steps"
+    what = f"going on, steps {start + 1:,} to {length.steps:,}" if start else f"{length.steps:,} steps"
     kind = jax.devices()[0].device_kind
     logs.say(f"training: {what} of {length.batch_size} pictures on {mesh.size} x {kind}")
 
@@ -302,7 +319,7 @@ def _compile(function: Any, state: TrainState, batches: Any, mesh: Any) -> tuple
     with meters.Stopwatch() as watch:
         step = jax.jit(function, donate_argnums=0, out_shardings=replicated(mesh)).lower(state, first).compile()
     logs.say(f"compiled in {meters.duration(watch.seconds)}")
-    return step, itertools.chain([first], data.ahead(batches))
+    return step, itertools.chain([first], batches)
 
 
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:

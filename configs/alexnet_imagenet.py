@@ -3,14 +3,15 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/alexnet_imagenet.py
     python -m cnnjax.main --config configs/alexnet_imagenet.py:smoke           anywhere, on synthetic pictures
 
-$IMAGENET_DIR holds train/ and val/ with one folder a class. The first run prepares them once (shorter side to 256, centre
-256 x 256): 240 GiB of uint8 for the whole set with `--config.data.store=pixels`, the JPEG files as they are by default.
+$IMAGENET_DIR holds train/ and val/ with one folder a class. The first run prepares them (shorter side to 256, centre
+256 x 256): by default it keeps the JPEG files as they are and decodes them in threads; --config.data.store=pixels keeps
+235 GiB of pixels, which costs the disk and spares the cores.
 
 Hardware: one GPU or TPU; 4 GB of memory are enough. The authors' two GTX 580 took five to six days.
 Published: 40.7 % top-1 and 18.2 % top-5 error on the 2012 validation set, one net, ten crops (not yet measured here).
 
-To try one's own pictures, `--config.train.overfit=100` wants `--config.optimizer.lr=0.001`: at 0.01 so few pictures hang
-at a loss of ln K, since the weights begin at a deviation of 0.01 and the momentum of a single direction kills the ReLUs.
+To see it learn a handful of pictures by heart, --config.train.overfit=100 wants --config.optimizer.lr=0.001: at the
+recipe's 0.01 so few pictures hang at a loss of ln K.
 """
 
 from cnnjax.config import Augment, Data, Evaluate, Experiment, Model, Optimizer, Train

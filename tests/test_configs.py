@@ -1,4 +1,4 @@
-"""Every recipe: its docstring holds its command, it states its shapes, and it trains three steps on made-up pictures."""
+"""Every recipe: its docstring holds its command, it states its shapes, and trains three steps on made-up pictures."""
 
 from pathlib import Path
 

@@ -13,16 +13,18 @@ from cnnjax import config as configuration
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "configs").glob("*.py"))]
+COMMAND = re.compile(
+    r"(?:IMAGENET_DIR=\S+ )?"
+    r"(?:bash launch/local\.sh|\S*python -m cnnjax\.main"
+    r"|\S*cnnjax(?= (?:train|prepare|evaluate|predict|summary)\b))"
+)
 
 
 def commands():
     for document in DOCUMENTS:
         for line in document.read_text().splitlines():
             words = re.sub(r"\s(#|  ).*", "", line.strip())
-            found = re.match(
-                r"(?:IMAGENET_DIR=\S+ )?(?:bash launch/local\.sh|\S*python -m cnnjax\.main|\S*cnnjax(?= (?:train|prepare|evaluate|predict|summary)\b))(.*)",
-                words,
-            )
+            found = COMMAND.match(words)
             if found and line.startswith("    ") and "|" not in words.split("--config")[0]:
                 yield pytest.param(words, id=f"{document.name}: {words[:70]}")
 

@@ -2,15 +2,15 @@
 
 Training: cut (centre, pad and random crop, or random resized crop) -> mirrors -> affine warp -> brightness, contrast,
 channel shift, PCA colour, noise -> random erasing -> normalise -> mixup or CutMix. Up to normalise values are levels of
-0-255, and they stay bytes until an operation needs fractions. Mirrors come
-before the warp, whose draws are symmetric, because behind it XLA would compute the warp once for either side: 212 ms
-instead of 87 for 128 pictures of 224 x 224 on two CPU cores.
+0-255, and they stay bytes until an operation needs fractions. Mirrors come before the warp, whose draws are symmetric,
+because behind it XLA would compute the warp once for either side: 212 ms instead of 87 for 128 pictures of 224 x 224 on
+two CPU cores.
 
 Evaluation: to the standard frame -> the views' crops -> normalise.
 
-A batch may lie on canvases, each picture in the top left corner of its own with its true size in `sizes`. Wherever the
-whole picture is not to be cut at random (crop=resized), a canvas is first brought to the standard frame: its shorter
-side resized to input side / eval_resize and the centre cut out, so that the other crops find pictures of one size.
+A batch may lie on canvases, each picture in the top left corner of its own with its true size in `sizes`. Except where
+training cuts at random out of the whole picture (crop=resized), a canvas is first brought to the standard frame: the
+shorter side resized to input side / eval_resize and the centre cut out, so that the crops find pictures of one size.
 """
 
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def eval_pipeline(config: Augment, *, statistics: Statistics, input_size: Size, 
       config: the options.
       statistics: of the training set.
       input_size: (h, w) that the model sees.
-      views: f(images [N, H, W, C], (h, w)) -> [V, N, h, w, C]; it is handed in, since augment knows no evaluate.
+      views: f(images [N, H, W, C], (h, w)) -> [V, N, h, w, C]; it is handed in, since augment knows no evaluation.
     """
 
     def pipeline(images: Array, sizes: Array | None = None) -> Array:

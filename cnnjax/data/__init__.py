@@ -6,7 +6,6 @@ order     which picture comes when      resident, stream, feed   how batches rea
 """
 
 from cnnjax.data.decode import picture_files as picture_files
-from cnnjax.data.feed import ahead as ahead
 from cnnjax.data.order import TrainingRows as TrainingRows
 from cnnjax.data.prepare import default_data_dir as default_data_dir
 from cnnjax.data.prepare import prepare as prepare

@@ -16,14 +16,13 @@ from cnnjax.core.arrays import Batch
 
 
 def put(batch: dict[str, np.ndarray], sharding: Sharding) -> Batch:
-    """Copies one batch to the devices; where there are several processes, each gives its own share of the rows.
+    """Puts one batch on the devices; where there are several processes, each gives its own share of the rows.
 
-    The copy is never an alias of the NumPy memory, which `device_put` on the CPU would otherwise make where the memory
-    is aligned: the loader fills its buffers again.
+    On the CPU the result may be an alias of the NumPy memory, so that must not be written to again.
     """
     if jax.process_count() > 1:
         return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}
-    return jax.device_put(batch, sharding, may_alias=False)
+    return jax.device_put(batch, sharding)
 
 
 def ahead(batches: Iterable[Any], count: int = 2) -> Iterator[Any]:

@@ -9,7 +9,7 @@ import jax
 from flax import linen as nn
 
 from cnnjax.core import trees
-from cnnjax.models.base import Model
+from cnnjax.models.model import Model
 
 
 @dataclass(frozen=True)

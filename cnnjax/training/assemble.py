@@ -12,7 +12,7 @@ from cnnjax.config import Experiment
 from cnnjax.core import keys
 from cnnjax.core.errors import UserError
 from cnnjax.data import Dataset
-from cnnjax.evaluate import views
+from cnnjax.evaluation import views
 from cnnjax.models import Model, create_model
 from cnnjax.optim import optimizers, schedules
 from cnnjax.training.loop import Length
@@ -77,6 +77,17 @@ def assemble(config: Experiment, dataset: Dataset, length: Length, *, view: str 
         ),
         views=pipeline.eval_pipeline(config.augment, statistics=statistics, input_size=size, views=views.VIEWS[view]),
     )
+
+
+def check_pictures(parts: Parts, dataset: Dataset) -> None:
+    """Traces the pipelines by shapes alone, so that pictures which do not fit the model are told before anything runs."""
+    spec = jax.ShapeDtypeStruct
+    images, sizes = spec((1, *dataset.shape), np.uint8), None
+    if dataset.reading.resize == "pad":
+        sizes = spec((1, 2), np.int32)
+    targets = spec((1, parts.model.num_classes), np.float32)
+    jax.eval_shape(parts.augment, images, targets, spec((1,), np.uint32), sizes)
+    jax.eval_shape(parts.views, images, sizes)
 
 
 def first_state(parts: Parts) -> TrainState:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from cnnjax.config import Experiment
 from cnnjax.core import keys
 from cnnjax.core.arrays import Array, Batch, Tree
-from cnnjax.evaluate import metrics
+from cnnjax.evaluation import metrics
 from cnnjax.models import Model
 from cnnjax.optim import average, losses
 from cnnjax.optim.optimizers import sam_gradient

@@ -226,12 +226,14 @@ def test_batch_norm_options_and_precision():
     outputs, changed = bare.apply(bare.init(KEY, batch), batch, True, mutable="batch_stats")
     assert outputs.dtype == jnp.bfloat16
     chex.assert_trees_all_equal_dtypes(changed, jax.tree.map(lambda _: jnp.float32(0), changed))
-    np.testing.assert_allclose(changed["batch_stats"]["mean"], 0.1 * batch.astype(np.float64).mean(0), rtol=1e-6)
+    np.testing.assert_allclose(changed["batch_stats"]["mean"], 0.1 * np.asarray(batch, np.float64).mean(0), rtol=1e-6)
 
 
 def test_batch_norm_sees_the_whole_batch_over_eight_devices():
     assert jax.device_count() == 8
-    batch = draw(16, 2, 2, 3) + np.arange(16)[:, None, None, None]  # every device's share has a mean of its own
+    batch = (
+        draw(16, 2, 2, 3) + np.arange(16, dtype=np.float32)[:, None, None, None]
+    )  # every device's share has a mean of its own
     layer = BatchNorm()
     variables = layer.init(KEY, batch)
     split = jax.device_put(batch, NamedSharding(Mesh(np.array(jax.devices()), "data"), PartitionSpec("data")))

@@ -5,8 +5,7 @@ import json
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cnnjax.models import create_model, summarise
-from cnnjax.models.base import Model
+from cnnjax.models import Model, create_model, summarise
 from cnnjax.models.cards import Card
 
 
@@ -46,7 +45,7 @@ def test_json_is_the_contract():
 def test_text_is_a_table():
     lines = summarise(create_model("cnn4_bn")).text().splitlines()
     assert lines[0] == "cnn4_bn"
-    assert lines[2].split() == "layer kind output shape activation size parameters multiply-adds".split()
+    assert lines[2].split() == ["layer", "kind", "output", "shape", "activation", "size", "parameters", "multiply-adds"]
     assert lines[5].split() == ["conv1", "Conv", "26", "x", "26", "x", "32", "21,632", "320", "194,688"]
     assert lines[-2].split() == ["total", "5,479,466", "25,771,392"]
     assert lines[-1] == "1,664 running statistics beside the parameters"

@@ -66,7 +66,7 @@ def test_a_registered_flax_module_is_a_model_like_any_other():
 
 def test_too_small_is_found_in_plain_flax_as_well():
     register_model("mine", input_size=(10, 10, 3))(Mine)
-    with pytest.raises(UserError, match="mine needs pictures of at least 4 x 4; config.model.input_size is 3 x 3"):
+    with pytest.raises(UserError, match=r"mine needs pictures of at least 4 x 4; config.model.input_size is 3 x 3"):
         create_model("mine", input_size=(3, 3, 3))
 
 
@@ -135,7 +135,7 @@ def test_a_mistake_in_ones_own_net_keeps_its_traceback():
             return features + jnp.zeros(7)
 
     register_model("wrong", input_size=(10, 10, 3))(Wrong)
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="Incompatible shapes"):
         create_model("wrong")
 
 
@@ -179,5 +179,5 @@ def test_a_class_by_its_module(tmp_path, monkeypatch):
 
 
 def test_unknown_name():
-    with pytest.raises(UserError, match="unknown model alexnett; did you mean alexnet?"):
+    with pytest.raises(UserError, match=r"unknown model alexnett; did you mean alexnet\?"):
         create_model("alexnett")

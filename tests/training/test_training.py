@@ -103,7 +103,7 @@ def test_every_training_objective_and_penalty_learns(tiny, tmp_path):
     for number, changes in enumerate(
         [
             {"train__loss": "sigmoid"},
-            {"train__loss": "mse"},
+            {"train__loss": "mse", "optimizer__lr": 0.01},
             {"train__label_smoothing": 0.1, "optimizer__l1": 1e-5, "optimizer__l2": 1e-4},
             {"optimizer__name": "sam"},
             {"optimizer__clip_norm": 1.0, "train__log_dead_relu": True, "model__remat": True},

@@ -1,10 +1,10 @@
-"""Stage 6, evaluate: probabilities of a trained network -> exact metrics of a split.
+"""Stage 6, evaluation: probabilities of a trained network -> exact metrics of a split.
 
 Before it: training, whose checkpoint it takes; after it: report, which reads what it wrote. views (which crops of a
 picture are averaged) -> metrics (sums over a batch) -> split (means over a whole split).
 """
 
-from cnnjax.evaluate.metrics import summarise, sums
-from cnnjax.evaluate.split import batches, evaluate_split
+from cnnjax.evaluation.metrics import summarise, sums
+from cnnjax.evaluation.split import batches, evaluate_split
 
 __all__ = ["batches", "evaluate_split", "summarise", "sums"]

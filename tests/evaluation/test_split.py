@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnnjax.core.errors import RunError
-from cnnjax.evaluate import batches, evaluate_split
+from cnnjax.evaluation import batches, evaluate_split
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 1), (1, 8), (7, 8), (8, 8), (9, 8), (103, 16), (0, 4)])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 
-from cnnjax.evaluate import summarise, sums
+from cnnjax.evaluation import summarise, sums
 
 COUNT, BATCH = 103, 16
 

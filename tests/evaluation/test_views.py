@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from cnnjax.core.errors import UserError
-from cnnjax.evaluate.views import VIEWS
+from cnnjax.evaluation.views import VIEWS
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 
 from cnnjax.core.arrays import Array, Batch, HostArray
 from cnnjax.core.errors import RunError
-from cnnjax.evaluate.metrics import summarise
+from cnnjax.evaluation.metrics import summarise
 
 
 def batches(count: int, batch_size: int) -> Iterator[tuple[HostArray, HostArray]]:
