@@ -68,8 +68,9 @@ def train(
     Raises:
       UserError: bad input; nothing was written. RunError: the loss is not finite. Stopped: a signal came; all is saved.
     """
-    config, run, mesh = configuration.validate(config), RunDir(workdir), make_mesh()
+    config, run = configuration.validate(config), RunDir(workdir)
     _keep_compiled(data_dir)
+    mesh = make_mesh()
     _check_early(config, mesh)
     dataset = data.prepare(config.data, data_dir)
     config = resolve(config, dataset)
@@ -144,8 +145,8 @@ def evaluate(
     Returns:
       split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views.
     """
-    mesh = make_mesh()
     _keep_compiled(data_dir)
+    mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
     check_batch(_evaluation_size(run.config), mesh)
     dataset = data.prepare(run.config.data, data_dir)
@@ -217,7 +218,7 @@ def loader(config: Experiment, dataset: Dataset, mesh: Any) -> Callable[[Split, 
 
 
 def _keep_compiled(data_dir: str | Path | None) -> None:
-    """Compiled steps are found again by later runs, unless JAX_COMPILATION_CACHE_DIR says where."""
+    """Compiled steps are kept beside the prepared data, and found again by later runs."""
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(Path(data_dir or data.default_data_dir()) / "compiled"))
 

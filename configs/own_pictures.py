@@ -4,8 +4,8 @@
 
 PATH holds either class folders, which are split 72 : 8 : 20 into training, validation and test, or train/, val/ and
 test/ with class folders in each. zip:FILE, table:FILE.csv and arrays:FILE.npz serve as well. What the recipe does not
-say is read from the pictures: those of one size up to 160 x 160 stay as they are, others are cut to a square near their
-usual shorter side (at most 160), grey stays grey, and `picture_net` pools as often as that size allows.
+say is read from the pictures: those of one size up to 128 x 128 stay as they are, others are cut to a square near their
+usual shorter side (at most 128), grey stays grey, and `picture_net` pools as often as that size allows.
 """
 
 from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train

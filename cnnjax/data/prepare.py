@@ -32,7 +32,7 @@ SHARD_BYTES = 256 << 20
 ENCODED_SHARD = 4096  # pictures
 PIXELS_LIMIT = 64 << 30  # store=auto keeps encoded files from here on
 CHUNK = 32  # pictures a thread takes at once
-SIDES = (32, 48, 64, 96, 128, 160)  # of resize=auto
+SIDES = (32, 48, 64, 96, 128)  # of resize=auto
 
 Store = Literal["pixels", "encoded"]
 
@@ -133,7 +133,7 @@ def _decide(config: Data, training: Pictures) -> tuple[Data, tuple[int, int, int
 
 
 def _automatic(config: Data, sides: list[tuple[int, int]]) -> Data:
-    """Pictures of one size up to 160 stay as they are; others become squares near their median shorter side."""
+    """Pictures of one size up to 128 stay as they are; others become squares near their median shorter side."""
     if len(set(sides)) == 1 and max(sides[0]) <= SIDES[-1] and config.size is None:
         return replace(config, resize="none")
     shorter = float(np.median([min(side) for side in sides]))

@@ -3,9 +3,9 @@
 grain sees a data set of batch numbers and maps each to a whole batch: one element a batch, not one a picture, which
 measured 25,000-29,000 pictures (256 x 256 x 3) a second on two cores against 4,000-14,000.
 
-Every batch gets a buffer of its own. Using one again would save page faults, but `device_put` on the CPU aliases aligned
-NumPy memory, whatever its may_alias says where several devices share the batch: reused buffers corrupted 98 % of the
-pixels of twenty batches held at once.
+Every batch gets a buffer of its own. Using one again would save page faults, but `device_put` on the CPU aliases
+aligned NumPy memory, whatever its may_alias says where several devices share the batch: reused buffers corrupted 98 %
+of the pixels of twenty batches held at once.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
 """Stage 3, models: normalised images -> logits; before it: augment, after it: the losses of optim.
 
-model (what the rest of the library sees: create_model and Model), base (nets and their registry), blocks and norm (the layers), initialisers, cards,
-plain (nets written in one line), one file per family, summary (the table of layers). The only importer of flax.
-Importing this package fills the registry.
+model (what the rest of the library sees: create_model and Model), base (nets and their registry), blocks and norm (the
+layers), initialisers, cards, plain (nets written in one line), one file per family, summary (the table of layers). The
+only importer of flax. Importing this package fills the registry.
 """
 
 from cnnjax.models import alexnet as alexnet

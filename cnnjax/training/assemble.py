@@ -31,8 +31,8 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
     size = config.model.input_size or shape
     if size[2] != shape[2]:
         raise UserError(
-            f"config.model.input_size={'x'.join(map(str, size))} has {size[2]} channels, but the pictures have {shape[2]}; "
-            f"set config.data.channels={size[2]}, or the input size to match"
+            f"config.model.input_size={'x'.join(map(str, size))} has {size[2]} channels, but the pictures have "
+            f"{shape[2]}; set config.data.channels={size[2]}, or the input size to match"
         )
     if dataset.multi_label and config.train.loss == "softmax":
         raise UserError(f"{config.data.source} gives several labels a picture; set config.train.loss=sigmoid")
@@ -80,7 +80,7 @@ def assemble(config: Experiment, dataset: Dataset, length: Length, *, view: str 
 
 
 def check_pictures(parts: Parts, dataset: Dataset) -> None:
-    """Traces the pipelines by shapes alone, so that pictures which do not fit the model are told before anything runs."""
+    """Traces the pipelines by shapes alone, so that pictures which do not fit the model are told early."""
     spec = jax.ShapeDtypeStruct
     images, sizes = spec((1, *dataset.shape), np.uint8), None
     if dataset.reading.resize == "pad":

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from scipy import signal
@@ -122,6 +123,28 @@ def test_groups_equal_xlas_own(groups):
 
 
 # ---------------------------------------------------------------- pooling
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "window"), [(8, 8, (2, 2)), (7, 9, (2, 2)), (9, 9, (3, 3)), (8, 10, (2, 3)), (3, 2, (2, 2))]
+)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_pooling_by_index_equals_reduce_window_to_the_bit(height, width, window, dtype):
+    """Whole numbers, so that there are ties for the maximum in most windows."""
+    inputs = jnp.asarray(np.random.default_rng(0).integers(-2, 3, (3, height, width, 5)), dtype)
+
+    def both(pool):
+        outputs, pull = jax.vjp(pool, inputs)
+        return outputs, pull(jnp.arange(outputs.size, dtype=dtype).reshape(outputs.shape))[0]
+
+    def plain(values):
+        return nn.max_pool(values, window_shape=window, strides=window, padding="VALID")
+
+    ours, theirs = both(lambda values: blocks.max_pool_by_index(values, window)), both(plain)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.dtype == dtype
+        np.testing.assert_array_equal(np.asarray(mine, np.float32), np.asarray(other, np.float32))
+    np.testing.assert_array_equal(blocks.MaxPool(window).apply({}, inputs), ours[0])
 
 
 def test_overlapping_pool_pads_with_nothing():
