@@ -221,7 +221,8 @@ def fit(image: HostArray, config: Data) -> tuple[HostArray, Size]:
         return resample(image, config.size), config.size
     if config.resize == "center":
         scale = max(target_height / height, target_width / width)
-        box_height, box_width = target_height / scale, target_width / scale
+        # Rounding must not push the box over the edge, which Pillow refuses.
+        box_height, box_width = min(target_height / scale, height), min(target_width / scale, width)
         top, left = (height - box_height) / 2, (width - box_width) / 2
         return resample(image, config.size, (left, top, left + box_width, top + box_height)), config.size
     scale = min(target_height / height, target_width / width, 1.0)

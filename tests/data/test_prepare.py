@@ -1,0 +1,257 @@
+"""Preparing once: splits, statistics, keys, broken runs, bad pictures; and reading the records back."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnjax.config import Data
+from cnnjax.core.errors import UserError
+from cnnjax.data import prepare as prepare_data
+from cnnjax.data.prepare import stratified
+from cnnjax.data.shards import Dataset
+
+prepare_module = sys.modules["cnnjax.data.prepare"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Three classes of 10, 20 and 30 colour JPEGs and PNGs, 20 x 24."""
+    rng = np.random.default_rng(0)
+    for name, count in (("ant", 10), ("bee", 20), ("cat", 30)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+            ending = "jpg" if number % 2 else "png"
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number:02d}.{ending}")
+    return tmp_path / "pictures"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def whole(dataset, name):
+    split = dataset.split(name)
+    return split.gather(np.arange(len(split))), split
+
+
+def test_digits_are_split_as_promised():
+    dataset = prepare_data(Data(source="digits", test_fraction=0.2, val_fraction=0.125))
+    assert dict(dataset.counts) == {"train": 1257, "val": 180, "test": 360}
+    pooled = np.concatenate([dataset.split(name).labels for name in dataset.counts])
+    for name in dataset.counts:
+        share = np.bincount(dataset.split(name).labels) / dataset.counts[name]
+        np.testing.assert_allclose(share, np.bincount(pooled) / len(pooled), atol=0.005)
+    names = [name for split in dataset.counts for name in dataset.split(split).names]
+    assert len(set(names)) == 1797
+
+
+def test_digits_pixels_and_statistics_are_exact():
+    from sklearn.datasets import load_digits
+
+    dataset = prepare_data(Data(source="digits"))
+    images, split = whole(dataset, "train")
+    numbers = [int(name.removeprefix("digits/")) for name in split.names]
+    scans = load_digits()
+    np.testing.assert_array_equal(images[..., 0], np.rint(scans.images[numbers] * 255 / 16))
+    np.testing.assert_array_equal(split.labels, scans.target[numbers])
+    np.testing.assert_allclose(dataset.statistics.mean, [images.mean()], rtol=1e-12)
+    np.testing.assert_allclose(dataset.statistics.std, [images.std()], rtol=1e-9)
+
+
+def test_stratified_takes_exactly_so_many_by_largest_remainder():
+    labels = np.repeat([0, 1, 2], [50, 33, 17])
+    chosen = stratified(labels, 10, np.random.default_rng(0))
+    assert len(chosen) == len(set(chosen)) == 10
+    np.testing.assert_array_equal(np.bincount(labels[chosen]), [5, 3, 2])
+
+
+def test_fractions_of_zero_and_seeds(pictures):
+    config = Data(source=f"folder:{pictures}", val_fraction=0.0, test_fraction=0.0)
+    assert dict(prepare_data(config).counts) == {"train": 60}
+    splits = [
+        prepare_data(Data(source=f"folder:{pictures}", split_seed=seed)).split("test").names for seed in (0, 0, 1)
+    ]
+    assert splits[0] == splits[1]
+    assert splits[0] != splits[2]
+
+
+def test_colour_statistics_equal_numpy(pictures):
+    dataset = prepare_data(Data(source=f"folder:{pictures}"))
+    images, _ = whole(dataset, "train")
+    pixels = images.reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(dataset.statistics.mean, pixels.mean(0))
+    np.testing.assert_allclose(dataset.statistics.covariance, np.cov(pixels.T, bias=True), rtol=1e-9, atol=1e-9)
+    values = np.linalg.eigvalsh(np.cov(pixels.T, bias=True))[::-1]
+    np.testing.assert_allclose(dataset.statistics.eigenvalues, values)
+
+
+def test_canvas_keeps_the_whole_picture_and_measures_only_it(pictures):
+    dataset = prepare_data(Data(source=f"folder:{pictures}", resize="pad", size=(40, 16)))
+    images, split = whole(dataset, "train")
+    assert images.shape[1:] == (40, 16, 3)
+    np.testing.assert_array_equal(split.sizes, np.tile([13, 16], (len(split), 1)))
+    assert (images[:, 13:] == 0).all()
+    np.testing.assert_allclose(dataset.statistics.mean, images[:, :13].mean((0, 1, 2)))
+
+
+def test_key_changes_with_what_changes_the_result(pictures):
+    config = Data(source=f"folder:{pictures}")
+
+    def folder(**changes):
+        return prepare_data(Data(**{"source": config.source, **changes})).folder
+
+    first = folder()
+    assert folder(threads=1, prefetch=9, loader="streamed", batch_size=5) == first
+    others = [folder(split_seed=3), folder(channels=1), folder(resize="squash", size=(8, 8)), folder(val_fraction=0.2)]
+    assert len({first, *others}) == 5
+    (pictures / "ant" / "new.png").write_bytes((pictures / "ant" / "00.png").read_bytes())
+    assert folder() != first
+
+
+def test_second_call_reads_nothing(pictures, monkeypatch):
+    config = Data(source=f"folder:{pictures}")
+    first = prepare_data(config)
+    monkeypatch.setattr(prepare_module, "_Writer", None)
+    assert prepare_data(config) == first
+
+
+@pytest.mark.parametrize("store", ["pixels", "encoded"])
+def test_shards_read_back_by_index(pictures, monkeypatch, store):
+    monkeypatch.setattr(prepare_module, "SHARD_BYTES", 7 * 20 * 24 * 3)
+    monkeypatch.setattr(prepare_module, "ENCODED_SHARD", 7)
+    dataset = prepare_data(Data(source=f"folder:{pictures}", store=store))
+    split = dataset.split("train")
+    assert len(dataset.shards["train"]) > 3
+    for index in (0, 6, 7, len(split) - 1):
+        with Image.open(pictures / split.names[index]) as picture:
+            truth = np.asarray(picture.convert("RGB")).astype(int)
+        assert abs(split.gather(np.array([index]))[0] - truth).max() <= 2
+    shuffled = np.random.default_rng(0).permutation(len(split)).repeat(2)
+    everything = split.gather(np.arange(len(split)))
+    out = np.empty((len(shuffled), 20, 24, 3), np.uint8)
+    assert split.gather(shuffled, out=out, threads=3) is out
+    np.testing.assert_array_equal(out, everything[shuffled])
+
+
+def test_encoded_equals_pixels_to_the_bit(pictures):
+    rule = {"source": f"folder:{pictures}", "resize": "center", "size": (8, 8)}
+    pixels = whole(prepare_data(Data(**rule, store="pixels")), "train")[0]
+    encoded = prepare_data(Data(**rule, store="encoded"))
+    np.testing.assert_array_equal(whole(encoded, "train")[0], pixels)
+    records = b"".join(path.read_bytes() for path in encoded.folder.glob("*.array_record"))
+    split = encoded.split("train")
+    assert (pictures / split.names[0]).read_bytes() in records, "files are kept byte for byte"
+
+
+def test_arrays_can_be_encoded(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 6, 5, 4), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(30) % 3)
+    dataset = prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}", store="encoded"))
+    got, split = whole(dataset, "train")
+    np.testing.assert_array_equal(got, images[[int(name.split("/")[1]) for name in split.names]])
+
+
+@pytest.mark.parametrize("store", ["pixels", "encoded"])
+def test_broken_preparation_goes_on_and_ends_the_same(pictures, tmp_path, monkeypatch, store):
+    monkeypatch.setattr(prepare_module, "SHARD_BYTES", 5 * 20 * 24 * 3)
+    monkeypatch.setattr(prepare_module, "ENCODED_SHARD", 5)
+    config = Data(source=f"folder:{pictures}", store=store)
+    unbroken = prepare_data(config, tmp_path / "unbroken")
+    real, calls = prepare_module._Writer._shard, []
+
+    def failing(self, *arguments):
+        calls.append(arguments[2])
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(prepare_module._Writer, "_shard", failing)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_data(config, tmp_path / "broken")
+    (left,) = (tmp_path / "broken" / "prepared").iterdir()
+    assert left.name.startswith(".partial-")
+    total = sum(map(len, unbroken.shards.values()))
+    calls.clear()
+    calls += [None] * 10  # no second failure
+    broken = prepare_data(config, tmp_path / "broken")
+    assert len(calls) - 10 == total - 3, "the three finished shards are kept"
+    assert contents(broken.folder) == contents(unbroken.folder)
+
+
+def test_killed_preparation_goes_on(tmp_path):
+    code = (
+        "from cnnjax.config import Data; from cnnjax.data import prepare; prepare(Data(source='fake:96x96x3,10'), {!r})"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    script = "import cnnjax.data.prepare, sys; sys.modules['cnnjax.data.prepare'].SHARD_BYTES = 100 * 27648; "
+    process = subprocess.Popen([sys.executable, "-c", script + code.format(str(tmp_path / "killed"))], env=environment)
+    for _ in range(3000):
+        if len(list((tmp_path / "killed").rglob("train-*.json"))) > 3:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    prepare_module_bytes = prepare_module.SHARD_BYTES
+    try:
+        prepare_module.SHARD_BYTES = 100 * 27648
+        config = Data(source="fake:96x96x3,10")
+        killed, unbroken = prepare_data(config, tmp_path / "killed"), prepare_data(config, tmp_path / "unbroken")
+    finally:
+        prepare_module.SHARD_BYTES = prepare_module_bytes
+    assert contents(killed.folder) == contents(unbroken.folder)
+    assert [path.name for path in (tmp_path / "killed" / "prepared").iterdir()] == [killed.folder.name]
+
+
+def test_bad_pictures_are_refused_or_left_out(pictures, capsys):
+    (pictures / "bee" / "notes.txt").write_text("not a picture")
+    content = (pictures / "cat" / "04.png").read_bytes()
+    (pictures / "cat" / "04.png").write_bytes(content[:100])
+    with pytest.raises(UserError, match=r"(notes.txt|04.png) is no whole picture .*bad_pictures=skip"):
+        prepare_data(Data(source=f"folder:{pictures}"))
+    dataset = prepare_data(Data(source=f"folder:{pictures}", bad_pictures="skip"))
+    assert "left out 2 bad pictures" in capsys.readouterr().err
+    assert sum(dataset.counts.values()) == 59
+    assert len(dataset.skipped) == 2
+    for name in dataset.counts:
+        split = dataset.split(name)
+        assert [dataset.class_names[label] for label in split.labels] == [path.split("/")[0] for path in split.names]
+
+
+def test_pictures_of_several_sizes_need_a_rule(pictures):
+    Image.new("RGB", (50, 30)).save(pictures / "ant" / "99.png")
+    with pytest.raises(UserError, match=r"(30 x 50|20 x 24), but .* (20 x 24|30 x 50).*config.data.resize=center"):
+        prepare_data(Data(source=f"folder:{pictures}"))
+    assert prepare_data(Data(source=f"folder:{pictures}", resize="squash", size=(16, 16))).shape == (16, 16, 3)
+
+
+def test_automatic_rule(pictures, tmp_path):
+    same = prepare_data(Data(source=f"folder:{pictures}", resize="auto"))
+    assert (same.reading.resize, same.shape) == ("none", (20, 24, 3))
+    for path in pictures.rglob("*.*"):
+        with Image.open(path) as picture:
+            grown = picture.resize((120, 70 + int(path.stem)))
+        grown.save(path)
+    mixed = prepare_data(Data(source=f"folder:{pictures}", resize="auto"))
+    assert (mixed.reading.resize, mixed.reading.size, mixed.shape) == ("center", (64, 64), (64, 64, 3))
+    assert prepare_data(Data(source=f"folder:{pictures}", resize="center", size=(64, 64))) == mixed
+
+
+def test_no_space(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("cnnjax.core.files.shutil.disk_usage", lambda path: type("usage", (), {"free": 10}))
+    with pytest.raises(UserError, match="MiB are free; make room or name another folder with --data_dir"):
+        prepare_data(Data(source=f"folder:{pictures}"), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_description_survives_json(pictures):
+    dataset = prepare_data(Data(source=f"folder:{pictures}"))
+    assert Dataset.from_json(dataset.to_json()) == dataset
+    with pytest.raises(UserError, match=r"no split tests; did you mean test\?"):
+        dataset.split("tests")
