@@ -5,6 +5,7 @@ PATH/train/cats/1.jpg ... PATH/val/... PATH/test/...
 """
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -115,7 +116,7 @@ def _zipped(archive: zipfile.ZipFile, classes: Mapping[str, list[str]], config: 
             raise BadPictureError(names[index], f"more than config.data.max_bytes={config.max_bytes} bytes")
         try:
             return archive.read(infos[index])
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError, EOFError) as error:
             raise BadPictureError(names[index], str(error)) from error
 
     stamp = stamp_of([(info.filename, info.file_size, info.CRC) for info in infos])

@@ -57,7 +57,7 @@ def content(path: Path) -> bytes:
 
 def parse(data: bytes, name: str) -> HostArray:
     """Reads one idx file of unsigned bytes."""
-    if len(data) < 4 or data[:3] != b"\0\0\x08":
+    if data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
         raise UserError(f"{name} is no idx file of bytes; fetch it again")
     dimensions = data[3]
     shape = struct.unpack_from(f">{dimensions}I", data, 4)

@@ -1,0 +1,404 @@
+"""Every kind of source, and every mistake that can be made with one."""
+
+import csv
+import gzip
+import hashlib
+import http.server
+import io
+import struct
+import tarfile
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnjax.config import Data
+from cnnjax.core.errors import UserError
+from cnnjax.data.decode import BadPictureError
+from cnnjax.data.sources import named, open_source
+from cnnjax.data.sources.named import HOMES, Home
+
+
+def source(text, data_dir=Path("/nonexistent"), **options):
+    return open_source(Data(source=text, **options), data_dir)
+
+
+def picture(path, level=100):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (6, 5), (level, level, level)).save(path, "PNG")
+
+
+def refused(text, sentence, data_dir=Path("/nonexistent"), **options):
+    with pytest.raises(UserError, match=sentence) as told:
+        source(text, data_dir, **options)
+    assert "\n" not in str(told.value)
+
+
+def test_kinds_and_places():
+    refused("digit", r"of no known kind; did you mean digits\?")
+    refused("folder:", "must have the form folder:PLACE")
+    refused("digits:here", "must have the form digits")
+
+
+def test_variables_are_filled_in(tmp_path, monkeypatch):
+    monkeypatch.delenv("IMAGENET_DIR", raising=False)
+    refused("folder:$IMAGENET_DIR", "the environment variable IMAGENET_DIR is not set; set it to the folder")
+    for name in ("train/a/1.png", "train/b/1.png"):
+        picture(tmp_path / name)
+    monkeypatch.setenv("IMAGENET_DIR", str(tmp_path))
+    assert source("folder:$IMAGENET_DIR").class_names == ("a", "b")
+
+
+# ---------------------------------------------------------------- folders and archives
+
+
+def test_folder_as_one_pool(tmp_path):
+    for name in ("dog/2.png", "dog/1.png", "cat/deep/x.png", ".git/y.png", "cat/.DS_Store", "dog/Thumbs.db"):
+        picture(tmp_path / name)
+    found = source(f"folder:{tmp_path}")
+    assert found.class_names == ("cat", "dog")
+    assert list(found.splits) == ["train"]
+    assert list(found.splits["train"].names) == ["cat/deep/x.png", "dog/1.png", "dog/2.png"]
+    assert found.splits["train"].labels.tolist() == [0, 1, 1]
+    assert found.splits["train"].read(1) == (tmp_path / "dog/1.png").read_bytes()
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation"])
+def test_folder_with_splits(tmp_path, val):
+    for split in ("train", val, "test"):
+        for name in ("a", "b"):
+            picture(tmp_path / split / name / "1.png")
+    assert set(source(f"folder:{tmp_path}").splits) == {"train", "val", "test"}
+
+
+def test_folder_mistakes(tmp_path):
+    refused(f"folder:{tmp_path / 'none'}", "there is no folder .*none")
+    refused(f"folder:{tmp_path}", "has no class folders")
+    picture(tmp_path / "a" / "1.png")
+    refused(f"folder:{tmp_path}", "has only one class, a")
+    (tmp_path / "b").mkdir()
+    refused(f"folder:{tmp_path}", "the class folder .*b is empty")
+    for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/c/1.png"):
+        picture(tmp_path / "split" / name)
+    refused(f"folder:{tmp_path / 'split'}", "different classes")
+
+
+def archive(path, names, content=None):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in names:
+            file.writestr(name, content or name.encode())
+    return f"zip:{path}"
+
+
+def test_zip(tmp_path):
+    text = archive(tmp_path / "a.zip", ["top/x/1", "top/y/2", "__MACOSX/top/x/._1", "top/.DS_Store"])
+    found = source(text)
+    assert found.class_names == ("x", "y")
+    assert found.splits["train"].read(1) == b"top/y/2"
+    text = archive(tmp_path / "b.zip", ["train/x/1", "train/y/1", "valid/x/1", "valid/y/1", "LICENCE"])
+    assert {name: list(part.names) for name, part in source(text).splits.items()} == {
+        "train": ["train/x/1", "train/y/1"],
+        "val": ["valid/x/1", "valid/y/1"],
+    }
+
+
+def test_zip_mistakes(tmp_path):
+    refused(f"zip:{tmp_path / 'none.zip'}", "there is no archive")
+    (tmp_path / "torn.zip").write_bytes(b"PK\x03\x04 torn")
+    refused(f"zip:{tmp_path / 'torn.zip'}", "is no whole zip archive")
+    refused(archive(tmp_path / "a.zip", ["../x/1", "y/1"]), "points out of the archive")
+    refused(archive(tmp_path / "b.zip", ["/x/1", "y/1"]), "points out of the archive")
+    refused(archive(tmp_path / "c.zip", ["1", "2"]), "has no class folders")
+    found = source(archive(tmp_path / "d.zip", ["x/1", "y/1"], b"0" * 10_000_000), max_bytes=1000)
+    with pytest.raises(BadPictureError, match="max_bytes"):
+        found.splits["train"].read(0)
+    path = tmp_path / "e.zip"
+    text = archive(path, ["x/1", "y/1"], b"0123456789" * 100)
+    content = bytearray(path.read_bytes())
+    content[40:44] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    with pytest.raises(BadPictureError, match="x/1 is no whole picture"):
+        source(text).splits["train"].read(0)
+
+
+# ---------------------------------------------------------------- tables
+
+
+def table(tmp_path, rows):
+    with open(tmp_path / "list.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return f"table:{tmp_path / 'list.csv'}"
+
+
+def test_table(tmp_path):
+    for name in ("1.png", "sub/2.png", "3.png"):
+        picture(tmp_path / name)
+    rows = [["1.png", "cat"], ["sub/2.png", "dog"], ["3.png", "cat"]]
+    for header in ([], [["path", "label"]]):
+        found = source(table(tmp_path, header + rows))
+        assert found.class_names == ("cat", "dog")
+        assert found.splits["train"].labels.tolist() == [0, 1, 0]
+    split = source(table(tmp_path, [["1.png", "cat", "train"], ["sub/2.png", "dog", "test"], ["3.png", "cat", ""]]))
+    assert {name: len(part.labels) for name, part in split.splits.items()} == {"train": 2, "test": 1}
+
+
+def test_table_with_several_labels(tmp_path):
+    for name in ("1.png", "2.png"):
+        picture(tmp_path / name)
+    found = source(table(tmp_path, [["1.png", "sky|sea"], ["2.png", "land"]]))
+    assert found.class_names == ("land", "sea", "sky")
+    assert found.splits["train"].labels.tolist() == [[0, 1, 1], [1, 0, 0]]
+
+
+def test_table_mistakes(tmp_path):
+    picture(tmp_path / "1.png")
+    refused(f"table:{tmp_path / 'none.csv'}", "there is no table")
+    refused(table(tmp_path, [["path", "label"]]), "names no picture")
+    refused(table(tmp_path, [["1.png", "a"], ["2.png", "b"]]), r"names 2.png, but there is no file")
+    refused(table(tmp_path, [["1.png"]]), "picture 1 .* not path,label")
+    refused(table(tmp_path, [["1.png", "a", "practice"]]), "not path,label or path,label,split")
+    refused(table(tmp_path, [["1.png", "a", "test"]]), "no line of the split train")
+
+
+# ---------------------------------------------------------------- arrays
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("images", "labels"), {"train"}),
+        (("x_train", "y_train", "x_test", "y_test"), {"train", "test"}),
+        (("train_images", "train_labels", "val_images", "val_labels"), {"train", "val"}),
+    ],
+)
+def test_arrays(tmp_path, names, splits):
+    images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+    values = {name: images if index % 2 == 0 else np.array([[0], [1]]) for index, name in enumerate(names)}
+    np.savez(tmp_path / "a.npz", **values)
+    found = source(f"arrays:{tmp_path / 'a.npz'}", class_names=("no", "yes"))
+    assert set(found.splits) == splits
+    assert found.class_names == ("no", "yes")
+    np.testing.assert_array_equal(found.splits["train"].read(1), images[1])
+    assert found.splits["train"].labels.tolist() == [0, 1]
+
+
+def test_array_mistakes(tmp_path):
+    images = np.zeros((3, 4, 4), np.uint8)
+
+    def saved(**arrays):
+        np.savez(tmp_path / "a.npz", **arrays)
+        return f"arrays:{tmp_path / 'a.npz'}"
+
+    refused(f"arrays:{tmp_path / 'none.npz'}", "there is no file")
+    (tmp_path / "torn.npz").write_bytes(b"PK torn")
+    refused(f"arrays:{tmp_path / 'torn.npz'}", "is no .npz file")
+    refused(saved(a=images), "holds a; name the arrays images and labels")
+    refused(saved(images=images, labels=np.array([0, 1])), "must be 3 integers")
+    refused(saved(images=images, labels=np.array([0.0, 1, 2])), "must be 3 integers")
+    refused(saved(images=images, labels=np.array([0, 1, -1])), "labels count from 0")
+    refused(saved(images=images[0], labels=np.arange(4)), r"it must be \[n, H, W\]")
+    refused(saved(images=images, labels=np.array([[0, 2], [1, 0], [0, 0]])), "other than 0 and 1")
+    refused(saved(images=np.array([{}, {}, {}]), labels=np.arange(3)), "is no .npz file of plain arrays")
+    refused(saved(images=images, labels=np.arange(3)), "gives 2 names", class_names=("a", "b"))
+
+
+# ---------------------------------------------------------------- idx, and sets by name
+
+
+def idx(array):
+    header = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def idx_files():
+    rng = np.random.default_rng(0)
+    made = {}
+    for prefix, count in (("train", 20), ("t10k", 10)):
+        made[f"{prefix}-images-idx3-ubyte"] = idx(rng.integers(0, 256, (count, 28, 28)))
+        made[f"{prefix}-labels-idx1-ubyte"] = idx(np.arange(count) % 10)
+    return made
+
+
+def test_idx(tmp_path):
+    for number, (name, content) in enumerate(idx_files().items()):
+        path = tmp_path / (f"{name}.gz" if number % 2 else name)
+        path.write_bytes(gzip.compress(content) if number % 2 else content)
+    found = source(f"idx:{tmp_path}", class_names=tuple("abcdefghij"))
+    assert {name: len(part.labels) for name, part in found.splits.items()} == {"train": 20, "test": 10}
+    assert found.splits["test"].labels.tolist() == list(range(10))
+    assert found.class_names[9] == "j"
+    image = found.splits["train"].read(0)
+    assert image.tobytes() == idx_files()["train-images-idx3-ubyte"][16 : 16 + 784]
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((20, 28, 28)))[:-1])
+    refused(f"idx:{tmp_path}", "its header says")
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"hello")
+    refused(f"idx:{tmp_path}", "is no idx file")
+    (tmp_path / "train-images-idx3-ubyte").unlink()
+    refused(f"idx:{tmp_path}", r"has no train-images-idx3-ubyte \(.gz\); put the file there")
+    refused("idx:/nowhere", "there is no folder")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serves the files of a folder on this machine; paths that end in .torn-... break off half way."""
+    root = tmp_path / "served"
+    root.mkdir()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = root / self.path.lstrip("/")
+            if not path.is_file():
+                return self.send_error(404)
+            content = path.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if (root / "torn").exists() else content)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield root, f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+        thread.join()
+
+
+def test_set_by_name_is_fetched_once_and_checked(tmp_path, server, monkeypatch):
+    root, address = server
+    made = idx_files()
+    for name, content in made.items():
+        (root / f"{name}.gz").write_bytes(gzip.compress(content))
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in made.items()}
+    monkeypatch.setitem(HOMES, "fashion_mnist", Home(address, digests))
+    found = source("fashion_mnist", tmp_path / "data")
+    assert found.class_names[9] == "Ankle boot"
+    assert len(found.splits["train"].labels) == 20
+    for path in root.iterdir():
+        path.unlink()
+    assert source("fashion_mnist", tmp_path / "data").splits["train"].stamp == found.splits["train"].stamp
+    path = tmp_path / "data" / "fashion_mnist" / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(np.arange(10)[::-1])))
+    refused("fashion_mnist", "sha256 differs.*delete it to fetch it again", tmp_path / "data")
+
+
+def test_torn_and_missing_downloads_leave_nothing(tmp_path, server, monkeypatch):
+    root, address = server
+    monkeypatch.setitem(HOMES, "mnist", Home(address, dict.fromkeys(idx_files(), "0" * 64)))
+    folder = tmp_path / "data" / "mnist"
+    refused(
+        "mnist",
+        f"{address}train-images-idx3-ubyte.gz cannot be fetched .*404.*put that file into {folder}",
+        tmp_path / "data",
+    )
+    (root / "train-images-idx3-ubyte.gz").write_bytes(b"0" * 1000)
+    (root / "torn").touch()
+    refused("mnist", "cannot be fetched .*put that file into", tmp_path / "data")
+    assert not folder.exists()
+
+
+def test_off_line_the_address_and_the_folder_are_named(tmp_path):
+    refused("mnist", f"https://storage.googleapis.com/.*cannot be fetched.*put that file into {tmp_path}", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
+def test_cifar(tmp_path, monkeypatch, kind):
+    hundred = kind == "cifar100"
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    fine = np.array([3, 1, 0, 2, 1, 3], np.uint8)
+
+    def records(chosen):
+        planes = images[chosen].transpose(0, 3, 1, 2).reshape(len(chosen), -1)
+        head = np.stack([9 - fine[chosen], fine[chosen]], 1) if hundred else fine[chosen][:, None]
+        return np.concatenate([head, planes], 1).astype(np.uint8).tobytes()
+
+    members = {"test.bin" if hundred else "test_batch.bin": records([5])}
+    if hundred:
+        members |= {"train.bin": records([0, 1, 2, 3, 4]), "fine_label_names.txt": b"ant\nbee\ncat\ndog\n"}
+    else:
+        members |= {f"data_batch_{number + 1}.bin": records([number]) for number in range(5)}
+        members["batches.meta.txt"] = b"ant\nbee\ncat\ndog\n\n"
+    (name,) = HOMES[kind].digests
+    (tmp_path / kind).mkdir()
+    with tarfile.open(tmp_path / kind / name, "w:gz") as file:
+        for member, content in members.items():
+            info = tarfile.TarInfo(f"cifar/{member}")
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    refused(kind, "sha256 differs", tmp_path)
+    digest = hashlib.sha256((tmp_path / kind / name).read_bytes()).hexdigest()
+    monkeypatch.setitem(HOMES, kind, Home("http://127.0.0.1:9/", {name: digest}))
+    found = source(kind, tmp_path)
+    assert found.class_names == ("ant", "bee", "cat", "dog")
+    assert found.splits["train"].labels.tolist() == fine[:5].tolist()
+    np.testing.assert_array_equal(found.splits["train"].read(2), images[2])
+    np.testing.assert_array_equal(found.splits["test"].read(0), images[5])
+
+
+def test_pinned_digests_are_those_of_the_real_files():
+    folder = Path(__file__).parents[2].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real MNIST files are not beside the checkout")
+    for kind, classes in (("mnist", 10), ("fashion_mnist", 10)):
+        found = named.open_source(kind, "", Data(), folder)
+        assert {name: len(part.labels) for name, part in found.splits.items()} == {"train": 60000, "test": 10000}
+        assert len(np.unique(found.splits["train"].labels)) == classes
+
+
+# ---------------------------------------------------------------- tensorflow-datasets, synthetic pictures
+
+
+def test_tfds_that_was_prepared_elsewhere(tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    folder = tmp_path / "tfds" / "toys" / "1.0.0"
+    folder.mkdir(parents=True)
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(8, 8, 3), encoding_format="png"),
+            "label": tfds.features.ClassLabel(names=["ball", "car"]),
+        }
+    )
+    infos = []
+    for split, count in (("train", 6), ("test", 2)):
+        writer = ArrayRecordWriter(str(folder / f"toys-{split}.array_record-00000-of-00001"), "group_size:1")
+        for number in range(count):
+            image = Image.new("RGB", (8, 8), (number, 0, 0))
+            writer.write(features.serialize_example(features.encode_example({"image": image, "label": number % 2})))
+        writer.close()
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=folder, dataset_name="toys", split=split, filetype_suffix="array_record"
+        )
+        infos.append(tfds.core.SplitInfo(name=split, shard_lengths=[count], num_bytes=0, filename_template=template))
+    tfds.folder_dataset.write_metadata(data_dir=folder, features=features, check_data=False, split_infos=infos)
+    found = source("tfds:toys", tmp_path)
+    assert found.class_names == ("ball", "car")
+    assert found.splits["train"].labels.tolist() == [0, 1, 0, 1, 0, 1]
+    with Image.open(io.BytesIO(found.splits["train"].read(3))) as opened:
+        assert opened.getpixel((0, 0)) == (3, 0, 0)
+
+
+def test_tfds_that_is_not_prepared(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    refused("tfds:mnist", r"tfds:mnist is not prepared .* needs TensorFlow; .*cnnjax\[tf\]", tmp_path)
+
+
+def test_fake_pictures_are_the_same_every_time():
+    one, two = source("fake:imagenet"), source("fake:imagenet")
+    assert len(one.class_names) == 1000
+    for index in (0, 2047):
+        np.testing.assert_array_equal(one.splits["train"].read(index), two.splits["train"].read(index))
+    assert one.splits["train"].read(0).shape == (256, 256, 3)
+    small = source("fake:20x30x5,7")
+    assert small.splits["test"].read(3).shape == (20, 30, 5)
+    assert len(small.class_names) == 7
+    same, other = small.splits["train"].read(0).astype(int), small.splits["train"].read(7)
+    assert 0 < abs(same - other).mean() < abs(same - small.splits["train"].read(1)).mean(), "classes look alike inside"
+    refused("fake:mars", "must be fake:imagenet or fake:HxWxC,CLASSES")
