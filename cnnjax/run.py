@@ -372,7 +372,10 @@ def _finish(run: RunDir, config: Experiment, data_dir: str | Path | None, *, tra
         report = files.read_json(run.evaluation(split))
     else:
         report = evaluate(run.root, split=split, data_dir=data_dir)
-    charts.curves(run.metrics, run.figures / "curves.png", test=report if split == "test" else None)
+    try:
+        charts.curves(run.metrics, run.figures / "curves.png", test=report if split == "test" else None)
+    except ModuleNotFoundError:
+        logs.say("the curves were not drawn: matplotlib is not installed")
     top5 = f", top-5 {report['top5']:.2%}" if report["top5"] is not None else ""
     logs.say(
         f"{split}: top-1 {report['top1']:.2%}{top5}, log loss {report['log_loss']:.4f} on {report['count']:,} pictures "

@@ -1,4 +1,9 @@
-"""CNN"""
+"""The classic Keras CNN for CIFAR-10, with its RMSProp and its shifts and mirrors.
+
+    python -m cnnjax.main --config configs/cifar_cnn_cifar10.py
+
+Hardware: two CPU cores, about 2 min an epoch. Published: about 79 % in 50 epochs. Not measured here in full.
+"""
 
 from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
 

@@ -1,4 +1,9 @@
-"""CNN1"""
+"""One convolution, one pool: the first CNN of the Fashion-MNIST series.
+
+    python -m cnnjax.main --config configs/cnn1_fashion_mnist.py
+
+Hardware: two CPU cores, about 5 min. Expected: 92.2 % test accuracy, log loss 0.23; published: 91 %, 0.25.
+"""
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
 

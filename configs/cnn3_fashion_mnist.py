@@ -1,4 +1,9 @@
-"""CNN3"""
+"""Three convolutions, two pools: the second CNN of the Fashion-MNIST series.
+
+    python -m cnnjax.main --config configs/cnn3_fashion_mnist.py
+
+Hardware: two CPU cores, about 7 min. Expected: 91.7 % test accuracy, log loss 0.23; published: 91 %, 0.23.
+"""
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
 

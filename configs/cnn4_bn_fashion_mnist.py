@@ -1,4 +1,9 @@
-"""CNN4"""
+"""Four convolutions with BatchNorm after the activation: the third CNN of the Fashion-MNIST series.
+
+    python -m cnnjax.main --config configs/cnn4_bn_fashion_mnist.py
+
+Hardware: two CPU cores, about an hour; a GPU takes minutes. Expected: see the README's table; published: 92-93 %, 0.22.
+"""
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
 

@@ -1,4 +1,9 @@
-"""CNN"""
+"""The Keras example's CNN for MNIST: two convolutions, one pool, dropout.
+
+    python -m cnnjax.main --config configs/mnist_cnn.py
+
+Hardware: two CPU cores, about 25 min; a GPU takes a minute. Published: 99.25 % in 12 epochs. Not measured here yet.
+"""
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
 

@@ -1,4 +1,9 @@
-"""MLP"""
+"""The Keras example's two hidden layers of 512 with dropout on MNIST.
+
+    python -m cnnjax.main --config configs/mnist_mlp.py
+
+Hardware: two CPU cores, about 3 min. Published: 98.4 % in 20 epochs. Not measured here yet.
+"""
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
 

@@ -1,4 +1,10 @@
-"""VGGBN"""
+"""The VGG-like net with BatchNorm, before the activation, on bias-free layers.
+
+    python -m cnnjax.main --config configs/vgg_bn_fashion_mnist.py
+
+Hardware: two CPU cores, about an hour; a GPU takes minutes. Expected: see the README's table; published: 93-95 %,
+log loss 0.14-0.18.
+"""
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
 

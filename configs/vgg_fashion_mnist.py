@@ -1,4 +1,10 @@
-"""VGG"""
+"""The VGG-like net of the Fashion-MNIST series: nine convolutions, four pools.
+
+    python -m cnnjax.main --config configs/vgg_fashion_mnist.py
+
+Hardware: two CPU cores, about half an hour; a GPU takes minutes. Published: 92-93 %, log loss
+0.22 (not measured here yet).
+"""
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
 

@@ -43,4 +43,4 @@ class PictureNet(Classifier):
         return self.fc(self.drop(self.gap(features), train))
 
     def _layer(self, name: str, maps: Array, train: bool) -> Array:
-        return self.relu(getattr(self, f"bn{name}")(getattr(self, f"conv{name}")(maps), train))
+        return self.chain([f"conv{name}", f"bn{name}", "relu"], maps, train)

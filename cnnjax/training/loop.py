@@ -45,7 +45,8 @@ class Length:
     def of(cls, config: Train, *, pictures: int, batch_size: int) -> "Length":
         """The last epoch's last batch is taken whole: steps = ceil(epochs * n / B)."""
         steps = config.steps or math.ceil(config.epochs * pictures / batch_size - 1e-9)
-        return cls(pictures, batch_size, max(steps, 1), config.eval_every)
+        # The few pictures of train.overfit make epochs of a few steps, which nobody wants to validate and save.
+        return cls(pictures, batch_size, max(steps, 1), math.inf if config.overfit else config.eval_every)
 
     @property
     def steps_per_epoch(self) -> float:

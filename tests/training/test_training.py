@@ -1,5 +1,9 @@
 """What a run promises beside exact resume: devices, accumulation, averages, endings, memory."""
 
+import os
+import subprocess
+import sys
+
 import chex
 import jax
 import numpy as np
@@ -153,6 +157,23 @@ def test_open_run_predicts_what_evaluate_counts(tiny, tmp_path, archive):
     normalised = (images - np.asarray(run.dataset.statistics.mean)) / np.asarray(run.dataset.statistics.std)
     logits = run.logits(normalised)
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), probabilities, atol=1e-5)
+
+
+def test_training_needs_only_the_core_of_the_dependencies(tmp_path, archive):
+    """A GPU machine may have jax, flax, optax, orbax, chex, absl, rich and numpy, and nothing else."""
+    absent = "grain array_record tensorflow_datasets PIL simplejpeg tifffile matplotlib sklearn tensorboardX scipy cv2"
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({absent.split()!r}))
+from cnnjax.config import Data, Experiment, Model, Train
+from cnnjax.run import evaluate, train
+config = Experiment(Data(source="arrays:{archive}"), model=Model(name="plain:fc8"), train=Train(steps=3))
+assert train(config, "run")["count"] == evaluate("run")["count"] == 30
+"""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "CNNJAX_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "matplotlib is not installed" in done.stderr
 
 
 def test_repeat_trains_a_folder_for_each_seed(tiny, tmp_path):
