@@ -29,7 +29,7 @@ def commands():
                 yield pytest.param(words, id=f"{document.name}: {words[:70]}")
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", list(commands()))
 def test_command_is_understood(line, monkeypatch):
     monkeypatch.chdir(ROOT)
     words = shlex.split(line)

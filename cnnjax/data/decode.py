@@ -75,7 +75,7 @@ def _decode(content: bytes, config: Data, name: str, channels: int | None, at_le
     if content[:6] == b"\x93NUMPY":
         return _scale(np.load(io.BytesIO(content), allow_pickle=False), config, name)
     if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        bands = _tiff_bands(content, config, name)
+        bands = _tiff_bands(content, config, name, channels)
         if bands is not None:
             return _scale(bands, config, name)
     if content[:3] == b"\xff\xd8\xff":
@@ -91,7 +91,7 @@ def _check_pixels(height: int, width: int, config: Data, name: str) -> None:
 
 
 def _jpeg(content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None) -> HostArray | None:
-    """libjpeg-turbo without Pillow around it; None for what only Pillow can do (CMYK)."""
+    """libjpeg-turbo without Pillow around it; None for what only Pillow can do (CMYK, stray bytes)."""
     import simplejpeg
 
     height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
@@ -104,9 +104,14 @@ def _jpeg(content: bytes, config: Data, name: str, channels: int | None, at_leas
     if at_least is not None:
         least = at_least if turn < 5 else at_least[::-1]
         least = (2 * least[0], 2 * least[1])
-    image = simplejpeg.decode_jpeg(
-        content, "GRAY" if grey else "RGB", fastdct=False, min_height=least[0], min_width=least[1]
-    )
+    try:
+        image = simplejpeg.decode_jpeg(
+            content, "GRAY" if grey else "RGB", fastdct=False, min_height=least[0], min_width=least[1]
+        )
+    except ValueError as error:
+        if "premature end" in str(error).lower():  # pixels are missing, though Pillow would pass some such files
+            raise
+        return None  # stray bytes between segments, met in old photographs, lose no pixel: Pillow passes over them
     return np.ascontiguousarray(TURNS[turn](image))
 
 
@@ -135,8 +140,10 @@ def _orientation(content: bytes) -> int:
 def _pillow(content: bytes, config: Data, name: str, channels: int | None) -> HostArray:
     from PIL import Image, ImageOps
 
-    # Pillow's own limit only warns, and at half of ours.
-    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, config.max_pixels)
+    if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:25] == b"\x10" and content[25:26] != b"\0":
+        _check_high_bytes(config, name)
+    if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be below ours, which can be set
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, config.max_pixels)
     image: Any = Image.open(io.BytesIO(content))
     _check_pixels(image.height, image.width, config, name)
     image.load()
@@ -157,17 +164,41 @@ def _is_grey(image: HostArray) -> bool:
     return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
 
 
-def _tiff_bands(content: bytes, config: Data, name: str) -> HostArray | None:
-    """The bands of a TIFF that Pillow cannot read (more than four, or 16 bits); None for an ordinary one."""
+def _check_high_bytes(config: Data, name: str) -> None:
+    """Pillow keeps the high byte of 16-bit colour: right to one level at full range, dark and coarse below it."""
+    if config.max_value != 65535:
+        raise BadPictureError(
+            name, "16-bit colour as PNG or compressed TIFF needs config.data.max_value=65535; save it as plain TIFF"
+        )
+
+
+def _tiff_bands(content: bytes, config: Data, name: str, channels: int | None) -> HostArray | None:
+    """The bands of a TIFF that Pillow would not give, [H, W] or [H, W, C]; None for an ordinary picture.
+
+    Grey pages are the bands of one picture only where `channels` asks for just so many; else the first page counts.
+    """
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
-        _check_pixels(page.imagelength, page.imagewidth, config, name)
-        if page.samplesperpixel <= 4 and page.bitspersample <= 8 and page.dtype == np.uint8:
+        samples, as_bands = page.samplesperpixel, channels not in (None, 1, 3)
+        pages = as_bands and samples == 1 and len(file.pages) == channels
+        # Many bands are many pictures to memory; up to four, as RGBA has, count as one.
+        _check_pixels(
+            page.imagelength * max((len(file.pages) if pages else samples) // 4, 1), page.imagewidth, config, name
+        )
+        plain = samples == 1 or page.photometric != tifffile.PHOTOMETRIC.MINISBLACK or page.extrasamples in ((1,), (2,))
+        small = page.bitspersample <= 8 and samples <= 4
+        if not as_bands and plain and (small or (samples == 1 and page.dtype == np.uint16)):
             return None
-        bands = page.asarray()
-    planar = bands.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+        try:
+            bands = file.series[0].asarray() if pages else page.asarray()
+        except ValueError as error:
+            if as_bands or samples != 3 or "imagecodecs" not in str(error):
+                raise
+            _check_high_bytes(config, name)
+            return None
+    planar = pages or (bands.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE)
     return np.moveaxis(bands, 0, -1) if planar else bands
 
 

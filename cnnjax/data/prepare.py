@@ -5,12 +5,14 @@ The work is done in a hidden folder beside it, shard by shard; what a broken run
 its name when it is whole.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,14 +29,17 @@ from cnnjax.data.decode import BadPictureError, decode, fit, load
 from cnnjax.data.shards import Dataset, shard_name
 from cnnjax.data.sources import Pictures, Source, open_source
 
-FORMAT = 1  # part of every key: a new layout of the shards gets folders of its own
+FORMAT = 2  # part of every key: a new layout of the shards gets folders of its own
 SHARD_BYTES = 256 << 20
 ENCODED_SHARD = 4096  # pictures
 PIXELS_LIMIT = 64 << 30  # store=auto keeps encoded files from here on
-CHUNK = 32  # pictures a thread takes at once
+CHUNK = 32  # pictures a thread takes at once, fewer where they are large:
+CHUNK_BYTES = 8 << 20  # of decoded pixels
 SIDES = (32, 48, 64, 96, 128)  # of resize=auto
 
 Store = Literal["pixels", "encoded"]
+Row = tuple[Any, tuple[int, int], str | None]
+"""What is stored of a picture (its pixels or its file), its true size, and what is wrong with it."""
 
 
 def default_data_dir() -> Path:
@@ -58,13 +63,48 @@ def prepare(config: Data, data_dir: str | Path | None = None) -> Dataset:
     splits = split_up(source, config)
     config, shape = _decide(config, splits["train"])
     store = _store(config, shape, sum(len(part.labels) for part in splits.values()))
-    key = _key(config, splits, store)
+    key = _key(config, source, splits, store)
     folder = root / "prepared" / f"{config.source.partition(':')[0]}-{key[:12]}"
     if not (folder / "dataset.json").is_file():
         partial = folder.parent / f".partial-{folder.name}"
-        _Writer(config, source, splits, shape, store, partial).write(key)
-        os.replace(partial, folder)
+        writer = _Writer(config, source, splits, shape, store, partial)
+        writer.require_space()
+        with _alone(partial):
+            if not (folder / "dataset.json").is_file():
+                writer.write(key)
+                os.replace(partial, folder)
     return Dataset.read(folder)
+
+
+@contextmanager
+def _alone(partial: Path) -> Iterator[None]:
+    """Makes the partial folder and holds it: of two runs that need the same set, the second waits for the first.
+
+    The lock is on the folder itself, so nothing is left over; as it follows the folder when that gets its name, the
+    second run looks whether what it holds is still at `partial`.
+    """
+    while True:
+        partial.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(partial, os.O_RDONLY)
+        except FileNotFoundError:  # the first run has given it its name just now
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _is_at(handle, partial):
+                yield
+                return
+        finally:
+            if _is_at(handle, partial) and not any(partial.iterdir()):
+                partial.rmdir()
+            os.close(handle)
+
+
+def _is_at(handle: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), folder.stat())
+    except FileNotFoundError:
+        return False
 
 
 # ---------------------------------------------------------------- splits
@@ -147,15 +187,15 @@ def _store(config: Data, shape: tuple[int, int, int], count: int) -> Store:
     return "pixels" if count * int(np.prod(shape)) < PIXELS_LIMIT else "encoded"
 
 
-def _key(config: Data, splits: dict[str, Pictures], store: Store) -> str:
-    """sha256 over the contents of the splits and the options that change what is stored."""
+def _key(config: Data, source: Source, splits: dict[str, Pictures], store: Store) -> str:
+    """sha256 over the class names, the contents of the splits and the options that change what is stored."""
     fields = options()
     bound = {
         name: value
         for name, value in asdict(config).items()
         if not fields[f"data.{name}"].metadata["free"] and name not in ("batch_size", "source")
     }
-    sha = hashlib.sha256(json.dumps([FORMAT, store, bound], sort_keys=True).encode())
+    sha = hashlib.sha256(json.dumps([FORMAT, store, source.class_names, bound], sort_keys=True).encode())
     for name, part in splits.items():
         sha.update(f"{name} {part.stamp}".encode())
         sha.update(np.ascontiguousarray(part.labels).tobytes())
@@ -182,14 +222,12 @@ class _Writer:
         self.folder = folder
         size = max(SHARD_BYTES // int(np.prod(shape)), 1) if store == "pixels" else ENCODED_SHARD
         self.shard_size = size
+        self.total = sum(len(part.labels) for part in splits.values())
 
     def write(self, key: str) -> None:
         """Writes what is not there yet, then the labels, names, sizes and dataset.json."""
-        total = sum(len(part.labels) for part in self.splits.values())
-        self._require_space(total)
-        self.folder.mkdir(parents=True, exist_ok=True)
         threads = self.config.threads or os.cpu_count() or 1
-        with ThreadPoolExecutor(threads) as pool, progress(f"preparing {self.config.source}", total) as tick:
+        with ThreadPoolExecutor(threads) as pool, progress(f"preparing {self.config.source}", self.total) as tick:
             for name, part in self.splits.items():
                 for number, start in enumerate(range(0, len(part.labels), self.shard_size)):
                     done = self._sidecar(name, number)
@@ -200,9 +238,10 @@ class _Writer:
                         files.write_json(done, self._shard(name, part, number, indices, pool, 2 * threads, tick))
         self._finish(key)
 
-    def _require_space(self, total: int) -> None:
+    def require_space(self) -> None:
+        """Raises UserError where the shards do not fit; nothing is made."""
         if self.store == "pixels":
-            need = total * int(np.prod(self.shape))
+            need = self.total * int(np.prod(self.shape))
         else:
             need = sum(part.nbytes for part in self.splits.values())
         there = sum(path.stat().st_size for path in self.folder.rglob("*")) if self.folder.exists() else 0
@@ -230,22 +269,24 @@ class _Writer:
         path = self.folder / shard_name(split, number, self.store)
         images = np.empty((len(indices), *self.shape), np.uint8) if self.store == "pixels" else None
         writer = _record_writer(path) if images is None else None
-        for index, content, image, true, error in _in_order(
-            pool, window, indices, lambda index: self._one(part, index)
+        length = max(min(CHUNK, CHUNK_BYTES // int(np.prod(self.shape))), 1)
+        chunks = [indices[start : start + length] for start in range(0, len(indices), length)]
+        for chunk, (rows, moments) in zip(
+            chunks, _in_order(pool, window, chunks, lambda chunk: self._chunk(split, part, chunk)), strict=True
         ):
-            tick()
-            if error is not None:
-                skipped.append(f"{part.names[index]}: {error}")
-                continue
-            if images is not None:
-                images[len(kept)] = image
-            elif writer is not None:
-                writer.write(content)
-                sha.update(content)
-            if split == "train":
-                measured.add(image[: true[0], : true[1]])
-            kept.append(index)
-            sizes.append(true)
+            tick(len(chunk))
+            measured.add_json(moments)
+            for index, (stored, true, error) in zip(chunk, rows, strict=True):
+                if error is not None:
+                    skipped.append(f"{part.names[index]}: {error}")
+                    continue
+                if images is not None:
+                    images[len(kept)] = stored
+                elif writer is not None:
+                    writer.write(stored)
+                    sha.update(stored)
+                kept.append(index)
+                sizes.append(true)
         if images is not None:
             sha.update(images[: len(kept)].tobytes())
             with files.atomic(path) as file:
@@ -254,7 +295,13 @@ class _Writer:
             writer.close()
         return {"kept": kept, "sizes": sizes, "skipped": skipped, "sha256": sha.hexdigest(), **measured.to_json()}
 
-    def _one(self, part: Pictures, index: int) -> tuple[int, bytes, Any, tuple[int, int], str | None]:
+    def _chunk(self, split: str, part: Pictures, indices: range) -> tuple[list[Row], dict[str, Any]]:
+        """What a thread does at a time: several pictures, and the sums over them if they are for training."""
+        measured = _Moments(self.shape[2])
+        rows = [self._one(part, index, measured if split == "train" else None) for index in indices]
+        return rows, measured.to_json()
+
+    def _one(self, part: Pictures, index: int, measured: "_Moments | None") -> Row:
         name = part.names[index]
         try:
             content = part.read(index)
@@ -262,16 +309,18 @@ class _Writer:
         except BadPictureError as bad:
             if self.config.bad_pictures == "error":
                 raise
-            return index, b"", None, (0, 0), str(bad)
+            return None, (0, 0), str(bad)
         if image.shape != self.shape:
             here, first = (f"{shape[0]} x {shape[1]}" for shape in (image.shape, self.shape))
             raise UserError(
                 f"{name} is {here}, but the pictures before it are {first}; "
                 "set config.data.resize=center and config.data.size=HEIGHT,WIDTH"
             )
-        if self.store == "encoded" and not isinstance(content, bytes):
-            content = _npy(content)
-        return index, content if isinstance(content, bytes) else b"", image, true, None
+        if measured is not None:
+            measured.add(image[: true[0], : true[1]])
+        if self.store == "pixels":
+            return image, true, None
+        return content if isinstance(content, bytes) else _npy(content), true, None
 
     def _finish(self, key: str) -> None:
         """Joins the sidecars into the files of the whole and removes them."""
@@ -338,20 +387,18 @@ def _npy(array: HostArray) -> bytes:
     return file.getvalue()
 
 
-def _in_order(pool: ThreadPoolExecutor, window: int, indices: range, work: Any) -> Iterator[Any]:
-    """Yields work(index) in order; at most `window` chunks are under way, so memory stays bounded."""
-    waiting: deque[Future[list[Any]]] = deque()
-
-    def chunk(numbers: Iterable[int]) -> list[Any]:
-        return [work(number) for number in numbers]
-
+def _in_order(
+    pool: ThreadPoolExecutor, window: int, chunks: Sequence[range], work: Callable[[range], Any]
+) -> Iterator[Any]:
+    """Yields work(chunk) in order; at most `window` chunks are under way, so memory stays bounded."""
+    waiting: deque[Future[Any]] = deque()
     try:
-        for start in range(0, len(indices), CHUNK):
-            waiting.append(pool.submit(chunk, indices[start : start + CHUNK]))
+        for chunk in chunks:
+            waiting.append(pool.submit(work, chunk))
             if len(waiting) >= window:
-                yield from waiting.popleft().result()
+                yield waiting.popleft().result()
         while waiting:
-            yield from waiting.popleft().result()
+            yield waiting.popleft().result()
     finally:
         for future in waiting:
             future.cancel()
@@ -366,10 +413,11 @@ class _Moments:
         self.products = np.zeros((channels, channels))
 
     def add(self, image: HostArray) -> None:
-        pixels = image.reshape(-1, image.shape[2]).astype(np.float64)  # products of bytes stay exact below 2^53
-        self.count += len(pixels)
-        self.total += pixels.sum(0)
-        self.products += pixels.T @ pixels
+        # Sums of bytes and their products stay exact below 2^53, in any order; bands first, so that each is a vector.
+        bands = image.reshape(-1, image.shape[2]).T.astype(np.float64, order="C")
+        self.count += bands.shape[1]
+        self.total += bands.sum(1)
+        self.products += bands @ bands.T
 
     def to_json(self) -> dict[str, Any]:
         return {"count": self.count, "total": self.total.tolist(), "products": self.products.tolist()}

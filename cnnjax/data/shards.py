@@ -105,6 +105,9 @@ class Split:
         self._starts = np.cumsum([0, *counts])
         if dataset.store == "pixels":
             paths = [folder / shard_name(name, number, "pixels") for number in range(len(counts))]
+            lost = [path for path in paths if not path.is_file()]
+            if lost:
+                raise UserError(f"{lost[0]} is gone; delete the folder it was in, and the data are prepared again")
             self._pixels = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
 
     def __len__(self) -> int:
@@ -120,10 +123,15 @@ class Split:
         """Returns the pictures at `indices`, uint8 [B, H, W, C].
 
         Args:
-          indices: int64 [B].
+          indices: int64 [B], each in 0..n-1.
           out: filled and returned, instead of a new array.
           threads: that decode at the same time; pixels are copied in the calling thread.
+
+        Raises:
+          IndexError: an index below 0 or above n - 1.
         """
+        if len(indices) and not 0 <= np.min(indices) <= np.max(indices) < len(self):
+            raise IndexError(f"indices reach {np.min(indices)}..{np.max(indices)}, but {self.name} has {len(self)}")
         out = np.empty((len(indices), *self._dataset.shape), np.uint8) if out is None else out
         if self._dataset.store == "encoded":
             return self._decode(indices, out, threads)

@@ -256,3 +256,85 @@ def test_picture_files(tmp_path):
         (tmp_path / name).touch()
     found = picture_files([tmp_path / "single.png", tmp_path / "a"])
     assert [path.name for path in found] == ["single.png", "1.jpg", "2.jpg"]
+
+
+# ---------------------------------------------------------------- what people's own files are like
+
+
+def test_stray_bytes_lose_no_pixel_but_a_premature_end_does():
+    content = encoded(Image.fromarray(smooth()), "JPEG", quality=95)
+    np.testing.assert_array_equal(read(content[:-2] + b"\0" * 5 + content[-2:]), read(content))
+    np.testing.assert_array_equal(read(content + b"more"), read(content))
+    with pytest.raises(BadPictureError, match="premature end"):
+        read(content[:1500] + b"\xff\xd9" + content[1500:])
+
+
+def written_by_opencv(ending, array):
+    """Its TIFF is LZW-compressed, which tifffile cannot read by itself."""
+    return cv2.imencode(ending, array[..., ::-1] if array.ndim == 3 else array)[1].tobytes()
+
+
+@pytest.mark.parametrize("ending", [".png", ".tiff"])
+def test_sixteen_bits_of_any_file(ending):
+    image = smooth()
+    wide = image.astype(np.uint16) * 257
+    np.testing.assert_array_equal(read(written_by_opencv(ending, wide[..., 0]))[..., 0], image[..., 0])
+    np.testing.assert_array_equal(read(written_by_opencv(ending, wide)), image)
+    twelve, rule = smooth().astype(np.uint16) * 16, Data(max_value=4080)
+    np.testing.assert_array_equal(read(written_by_opencv(ending, twelve[..., 0]), config=rule)[..., 0], image[..., 0])
+    with pytest.raises(BadPictureError, match=r"needs config.data.max_value=65535; save it as plain TIFF"):
+        read(written_by_opencv(ending, twelve), config=rule)
+    file = io.BytesIO()
+    tifffile.imwrite(file, twelve, photometric="rgb")
+    np.testing.assert_array_equal(read(file.getvalue(), config=rule), image)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "group4"}])
+def test_two_level_tiff(options):
+    marks = smooth(channels=1)[..., 0] > 128
+    np.testing.assert_array_equal(read(encoded(Image.fromarray(marks), "TIFF", **options))[..., 0], marks * 255)
+
+
+@pytest.mark.parametrize("bands", [2, 4, 13])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("layout", ["contig", "separate", "pages"])
+def test_as_many_bands_as_are_asked_for(bands, dtype, layout):
+    image = smooth(16, 20, bands)
+    wide = image.astype(dtype) * (257 if dtype == np.uint16 else 1)
+    file = io.BytesIO()
+    array = wide if layout == "contig" else np.moveaxis(wide, 2, 0)
+    tifffile.imwrite(
+        file, array, photometric="minisblack", planarconfig=None if layout == "pages" else layout, metadata=None
+    )
+    np.testing.assert_array_equal(read(file.getvalue(), bands), image)
+
+
+def test_a_fourth_band_beside_rgb():
+    image = smooth(channels=4)
+    file = io.BytesIO()
+    tifffile.imwrite(file, image, photometric="rgb", extrasamples=["unspecified"])
+    np.testing.assert_array_equal(read(file.getvalue(), 4), image)
+    np.testing.assert_array_equal(read(file.getvalue(), 3), image[..., :3])
+
+
+def test_pages_are_an_animation_unless_bands_are_asked_for():
+    pages = np.moveaxis(smooth(16, 20, 5), 2, 0)
+    file = io.BytesIO()
+    tifffile.imwrite(file, pages, photometric="minisblack")
+    np.testing.assert_array_equal(read(file.getvalue())[..., 0], pages[0])
+
+
+def test_many_bands_count_as_many_pictures():
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((40, 50, 120), np.uint8), photometric="minisblack", planarconfig="contig")
+    assert read(file.getvalue(), 120, Data(max_pixels=40 * 50 * 30)).shape == (40, 50, 120)
+    with pytest.raises(BadPictureError, match=r"is more than config.data.max_pixels"):
+        read(file.getvalue(), 120, Data(max_pixels=40 * 50 * 30 - 1))
+
+
+@pytest.mark.parametrize("form", ["TIFF", "PNG", "WEBP"])
+def test_orientation_of_other_files(form):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.fromarray(smooth()), form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
+    np.testing.assert_array_equal(read(content, 3), np.rot90(smooth(), -1))

@@ -255,3 +255,48 @@ def test_description_survives_json(pictures):
     assert Dataset.from_json(dataset.to_json()) == dataset
     with pytest.raises(UserError, match=r"no split tests; did you mean test\?"):
         dataset.split("tests")
+
+
+def test_new_class_names_or_shapes_are_another_data_set(pictures, tmp_path):
+    def table(*names):
+        rows = [f"{path.relative_to(pictures)},{names[i % 2]}" for i, path in enumerate(sorted(pictures.rglob("*.*g")))]
+        (pictures / "list.csv").write_text("\n".join(rows))
+        return prepare_data(Data(source=f"table:{pictures / 'list.csv'}")).class_names
+
+    assert table("cat", "dog") == ("cat", "dog")
+    assert table("lion", "wolf") == ("lion", "wolf")
+    flat = np.arange(30 * 32, dtype=np.uint8)
+    for shape in ((4, 8), (8, 4)):
+        np.savez(tmp_path / "a.npz", images=flat.reshape(30, *shape), labels=np.arange(30) % 2)
+        assert prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}")).shape == (*shape, 1)
+
+
+def test_two_runs_at_once_prepare_it_once(tmp_path):
+    code = (
+        "import sys; from cnnjax.config import Data; from cnnjax.data import prepare; "
+        "print(prepare(Data(source='fake:64x64x3,10'), sys.argv[1]).digest)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    options = {"env": {**os.environ, "PYTHONPATH": os.getcwd()}, "text": True, "stdout": subprocess.PIPE}
+    runs = [subprocess.Popen(command, **options) for _ in range(3)]
+    digests = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert len(set(digests)) == 1
+    assert [path.name[0] for path in (tmp_path / "prepared").iterdir()] == ["f"], "nothing is left beside the set"
+
+
+def test_large_pictures_are_worked_on_one_by_one(tmp_path, monkeypatch):
+    """A chunk holds so many bytes of pixels, however many threads there are."""
+    monkeypatch.setattr(prepare_module, "CHUNK_BYTES", 20_000)
+    real, lengths = prepare_module._Writer._chunk, []
+
+    def counted(self, split, part, chunk):
+        lengths.append((self.shape, len(chunk)))
+        return real(self, split, part, chunk)
+
+    monkeypatch.setattr(prepare_module._Writer, "_chunk", counted)
+    for side in (8, 100):
+        np.savez(tmp_path / "a.npz", images=np.zeros((50, side, side), np.uint8), labels=np.arange(50) % 2)
+        prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}"), tmp_path)
+    assert max(length for shape, length in lengths if shape[0] == 8) == 32
+    assert max(length for shape, length in lengths if shape[0] == 100) == 2

@@ -84,6 +84,9 @@ def test_folder_mistakes(tmp_path):
     for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/c/1.png"):
         picture(tmp_path / "split" / name)
     refused(f"folder:{tmp_path / 'split'}", "different classes")
+    for name in ("val/a/1.png", "test/b/1.png"):
+        picture(tmp_path / "untrained" / name)
+    refused(f"folder:{tmp_path / 'untrained'}", "has test, val but no train; put the training pictures into")
 
 
 def archive(path, names, content=None):

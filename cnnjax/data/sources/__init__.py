@@ -98,10 +98,14 @@ def open_source(config: Data, data_dir: Path) -> Source:
 
 
 def stamp_of(*parts: object) -> str:
-    """sha256 (hex) of what is given, by its text; arrays by their bytes."""
+    """sha256 (hex) of what is given, by its text; arrays by their type, shape and bytes."""
     sha = hashlib.sha256()
     for part in parts:
-        sha.update(np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+        if isinstance(part, np.ndarray):
+            sha.update(f"{part.dtype} {part.shape}".encode())
+            sha.update(np.ascontiguousarray(part).data)
+        else:
+            sha.update(repr(part).encode())
     return sha.hexdigest()
 
 

@@ -31,6 +31,8 @@ def _folder(root: Path, config: Data) -> Source:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; config.data.source=folder:PATH needs class folders in it")
     inside = _subfolders(root)
+    if inside and "train" not in inside and SPLITS.keys() >= set(inside):
+        raise UserError(f"{root} has {', '.join(inside)} but no train; put the training pictures into {root}/train")
     tops = {SPLITS[name]: root / name for name in inside if name in SPLITS} if "train" in inside else {"": root}
     classes = {split: _subfolders(top) for split, top in tops.items()}
     _check_classes(classes, str(root))

@@ -126,6 +126,8 @@ def _fetch(name: str, folder: Path, home: Home) -> Path:
     except (OSError, urllib.error.URLError) as error:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the answer too, and keeps the connection open
         reason = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
         raise UserError(f"{address} cannot be fetched ({reason}); put that file into {folder}") from error
     return path
