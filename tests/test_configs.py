@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -24,7 +25,9 @@ def test_recipe_states_what_it_is(path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_recipe_trains_three_steps(path, tmp_path):
+def test_recipe_trains_three_steps(path, tmp_path, monkeypatch):
+    # Eight copies of AlexNet and its velocity on two cores prove nothing that the small nets of tests/training do not.
+    monkeypatch.setattr("cnnjax.run.make_mesh", lambda: jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",)))
     recipe = configuration.load(str(path))
     height, width, channels = recipe.config.model.input_size or (40, 40, 3)
     if recipe.config.data.size:
@@ -42,6 +45,7 @@ def test_recipe_trains_three_steps(path, tmp_path):
         "train.steps": 3,
         "train.log_every": 1,
         "evaluate.batch_size": 8,
+        "evaluate.views": "single",
     }
     report = train(configuration.override(recipe.config, tiny), tmp_path / "run")
     assert report["count"] > 0
