@@ -261,6 +261,10 @@ def _claim(run: RunDir, config: Experiment, dataset: Dataset) -> None:
             raise UserError(
                 f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
             )
+        here = environment()
+        if run.environment.is_file() and (before := files.read_json(run.environment)) != here:
+            changed = ", ".join(f"{key} was {before.get(key)}" for key in here if before.get(key) != here[key])
+            logs.say(f"the environment has changed ({changed}): the run goes on, but not to the bit as it would have")
     elif run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
         raise UserError(f"{run.root} exists and is no run folder; name an empty or new one with --workdir")
     files.write_json(run.dataset, dataset.to_json())

@@ -11,7 +11,7 @@ usual shorter side (at most 128), grey stays grey, and `picture_net` pools as of
 from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
 
 config = Experiment(
-    data=Data(source="folder:.", batch_size=32, resize="auto"),
+    data=Data(source="folder:$PICTURES_DIR", batch_size=32, resize="auto"),
     augment=Augment(flip=True, rotation=10, shift=(0.1, 0.1), zoom=0.15, brightness=0.2, contrast=0.2),
     model=Model(name="picture_net"),
     optimizer=Optimizer(

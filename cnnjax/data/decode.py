@@ -67,7 +67,10 @@ def decode(
     except (UserError, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever they like on damaged files
-        raise BadPictureError(name, " ".join(str(error).split()) or type(error).__name__) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if type(error).__name__ == "UnidentifiedImageError":  # its own text ends in a memory address
+            reason = "of no known picture format"
+        raise BadPictureError(name, reason) from error
     return _with_channels(image, channels, name)
 
 

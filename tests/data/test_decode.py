@@ -188,6 +188,11 @@ def test_what_is_no_whole_picture_is_refused_by_name(content):
         decode(content, CONFIG, "some/file", None)
 
 
+def test_a_foreign_file_is_called_that():
+    with pytest.raises(BadPictureError, match=r"picture is no whole picture \(of no known picture format\)"):
+        read(b"just some text")
+
+
 def test_limits_hold_before_decoding():
     bomb = encoded(Image.new("1", (20000, 20000)), "PNG")
     with pytest.raises(BadPictureError, match=r"20000 x 20000 is more than|decompression bomb"):

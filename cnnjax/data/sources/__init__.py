@@ -89,7 +89,7 @@ def open_source(config: Data, data_dir: Path) -> Source:
         name = place.partition("$")[2].partition("/")[0].strip("{}")
         raise UserError(
             f"config.data.source={config.source}: the environment variable {name} is not set; "
-            "set it to the folder of the pictures, with train/ and val/ of class folders inside"
+            "set it to the folder of the pictures, or give config.data.source=folder:PATH"
         )
     source: Source = import_module(f"cnnjax.data.sources.{KINDS[kind]}").open_source(kind, place, config, data_dir)
     if len(source.class_names) < 2:
