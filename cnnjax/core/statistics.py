@@ -43,3 +43,30 @@ class Statistics:
 
 def _tuple(array: np.ndarray) -> Any:
     return tuple(_tuple(row) for row in array) if array.ndim > 1 else tuple(float(value) for value in array)
+
+
+class Moments:
+    """Exact sums over pixels, from which statistics are made; parts of a set add up in any order."""
+
+    def __init__(self, channels: int):
+        self.count = 0
+        self.total = np.zeros(channels)
+        self.products = np.zeros((channels, channels))
+
+    def add(self, image: np.ndarray) -> None:
+        # Sums of bytes and their products stay exact below 2^53, in any order; bands first, so that each is a vector.
+        bands = image.reshape(-1, image.shape[2]).T.astype(np.float64, order="C")
+        self.count += bands.shape[1]
+        self.total += bands.sum(1)
+        self.products += bands @ bands.T
+
+    def to_json(self) -> dict[str, Any]:
+        return {"count": self.count, "total": self.total.tolist(), "products": self.products.tolist()}
+
+    def add_json(self, document: dict[str, Any]) -> None:
+        self.count += document["count"]
+        self.total += np.asarray(document["total"])
+        self.products += np.asarray(document["products"])
+
+    def statistics(self) -> Statistics:
+        return Statistics.from_moments(self.count, self.total, self.products)

@@ -1,6 +1,6 @@
 """Stage 1, data: a source -> prepared records -> batches of uint8 pictures on the devices; after it: augment.
 
-sources   where pictures come from      prepare  once: decode, check, resize, measure, split
+sources   where pictures come from      prepare  once: decode, check, resize, measure; splits: set some apart
 decode    files to pixels               shards   the prepared records, and reading them
 order     which picture comes when      resident, stream, feed   how batches reach the devices
 """

@@ -20,14 +20,15 @@ from typing import Any, Literal
 import numpy as np
 
 from cnnjax.config import Data, options
-from cnnjax.core import files, keys
+from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.logs import Tick, progress, say
-from cnnjax.core.statistics import Statistics
+from cnnjax.core.statistics import Moments
 from cnnjax.data.decode import BadPictureError, decode, fit, load
 from cnnjax.data.shards import Dataset, shard_name
 from cnnjax.data.sources import Pictures, Source, open_source
+from cnnjax.data.splits import split_up
 
 FORMAT = 2  # part of every key: a new layout of the shards gets folders of its own
 SHARD_BYTES = 256 << 20
@@ -105,44 +106,6 @@ def _is_at(handle: int, folder: Path) -> bool:
         return os.path.samestat(os.fstat(handle), folder.stat())
     except FileNotFoundError:
         return False
-
-
-# ---------------------------------------------------------------- splits
-
-
-def split_up(source: Source, config: Data) -> dict[str, Pictures]:
-    """Sets apart what the source does not have: test_fraction of all, then val_fraction of the training pictures.
-
-    Stratified, a function of data.split_seed; counts are rounded up. A fraction of 0 gives no such split.
-    """
-    splits = dict(source.splits)
-    for name, fraction in (("test", config.test_fraction), ("val", config.val_fraction)):
-        if name in splits or not fraction:
-            continue
-        whole = splits["train"]
-        count = int(np.ceil(round(fraction * len(whole.labels), 6)))
-        apart = stratified(whole.labels, count, keys.generator(config.split_seed, f"split {name}"))
-        rest = np.setdiff1d(np.arange(len(whole.labels)), apart)
-        if not len(rest):
-            raise UserError(f"{config.source} has too few pictures to set a {name} split apart; add some")
-        splits[name], splits["train"] = whole.take(apart), whole.take(rest)
-    return {name: splits[name] for name in ("train", "val", "test") if name in splits}
-
-
-def stratified(labels: HostArray, count: int, rng: np.random.Generator) -> HostArray:
-    """Returns `count` sorted indices that hold each class in its share, by largest remainder.
-
-    Several labels a picture cannot be kept in share all at once, so multi-label sets are drawn without strata.
-    """
-    if labels.ndim > 1:
-        return np.sort(rng.permutation(len(labels))[:count])
-    classes, sizes = np.unique(labels, return_counts=True)
-    share = count * sizes / len(labels)
-    quota = np.floor(share).astype(int)
-    for place in np.argsort(-(share - quota), kind="stable")[: count - quota.sum()]:
-        quota[place] += 1
-    chosen = [rng.permutation(np.flatnonzero(labels == label))[:n] for label, n in zip(classes, quota, strict=True)]
-    return np.sort(np.concatenate(chosen))
 
 
 # ---------------------------------------------------------------- decisions
@@ -261,7 +224,7 @@ class _Writer:
         tick: Tick,
     ) -> dict[str, Any]:
         """Writes one shard and returns what its sidecar keeps: which pictures are in it, and their sums."""
-        measured = _Moments(self.shape[2])
+        measured = Moments(self.shape[2])
         kept: list[int] = []
         sizes: list[tuple[int, int]] = []
         skipped: list[str] = []
@@ -297,11 +260,11 @@ class _Writer:
 
     def _chunk(self, split: str, part: Pictures, indices: range) -> tuple[list[Row], dict[str, Any]]:
         """What a thread does at a time: several pictures, and the sums over them if they are for training."""
-        measured = _Moments(self.shape[2])
+        measured = Moments(self.shape[2])
         rows = [self._one(part, index, measured if split == "train" else None) for index in indices]
         return rows, measured.to_json()
 
-    def _one(self, part: Pictures, index: int, measured: "_Moments | None") -> Row:
+    def _one(self, part: Pictures, index: int, measured: Moments | None) -> Row:
         name = part.names[index]
         try:
             content = part.read(index)
@@ -325,7 +288,7 @@ class _Writer:
     def _finish(self, key: str) -> None:
         """Joins the sidecars into the files of the whole and removes them."""
         counts, shards, skipped = {}, {}, []
-        measured, sha = _Moments(self.shape[2]), hashlib.sha256(key.encode())
+        measured, sha = Moments(self.shape[2]), hashlib.sha256(key.encode())
         sidecars = []
         for name, part in self.splits.items():
             parts = range(-(-len(part.labels) // self.shard_size))
@@ -402,30 +365,3 @@ def _in_order(
     finally:
         for future in waiting:
             future.cancel()
-
-
-class _Moments:
-    """Exact sums over the pixels of the training pictures."""
-
-    def __init__(self, channels: int):
-        self.count = 0
-        self.total = np.zeros(channels)
-        self.products = np.zeros((channels, channels))
-
-    def add(self, image: HostArray) -> None:
-        # Sums of bytes and their products stay exact below 2^53, in any order; bands first, so that each is a vector.
-        bands = image.reshape(-1, image.shape[2]).T.astype(np.float64, order="C")
-        self.count += bands.shape[1]
-        self.total += bands.sum(1)
-        self.products += bands @ bands.T
-
-    def to_json(self) -> dict[str, Any]:
-        return {"count": self.count, "total": self.total.tolist(), "products": self.products.tolist()}
-
-    def add_json(self, document: dict[str, Any]) -> None:
-        self.count += document["count"]
-        self.total += np.asarray(document["total"])
-        self.products += np.asarray(document["products"])
-
-    def statistics(self) -> Statistics:
-        return Statistics.from_moments(self.count, self.total, self.products)

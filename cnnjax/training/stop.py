@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C as a polite request: the loop finishes its step, saves, and says how to go on."""
 
+import contextlib
 import signal
 from types import FrameType
 from typing import Any
@@ -16,11 +17,10 @@ class StopRequest:
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        try:
+        # ValueError: not the main thread (a notebook's worker, say); the caller keeps its own handlers.
+        with contextlib.suppress(ValueError):
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._former[number] = signal.signal(number, self._remember)
-        except ValueError:
-            pass  # not the main thread: a notebook's worker, say; the caller keeps its own handlers
         return self
 
     def _remember(self, number: int, frame: FrameType | None) -> None:

@@ -13,8 +13,8 @@ from PIL import Image
 from cnnjax.config import Data
 from cnnjax.core.errors import UserError
 from cnnjax.data import prepare as prepare_data
-from cnnjax.data.prepare import stratified
 from cnnjax.data.shards import Dataset
+from cnnjax.data.splits import stratified
 
 prepare_module = sys.modules["cnnjax.data.prepare"]
 

@@ -31,21 +31,21 @@ def picture(path, level=100):
     Image.new("RGB", (6, 5), (level, level, level)).save(path, "PNG")
 
 
-def refused(text, sentence, data_dir=Path("/nonexistent"), **options):
+def expect_refusal(text, sentence, data_dir=Path("/nonexistent"), **options):
     with pytest.raises(UserError, match=sentence) as told:
         source(text, data_dir, **options)
     assert "\n" not in str(told.value)
 
 
 def test_kinds_and_places():
-    refused("digit", r"of no known kind; did you mean digits\?")
-    refused("folder:", "must have the form folder:PLACE")
-    refused("digits:here", "must have the form digits")
+    expect_refusal("digit", r"of no known kind; did you mean digits\?")
+    expect_refusal("folder:", "must have the form folder:PLACE")
+    expect_refusal("digits:here", "must have the form digits")
 
 
 def test_variables_are_filled_in(tmp_path, monkeypatch):
     monkeypatch.delenv("IMAGENET_DIR", raising=False)
-    refused("folder:$IMAGENET_DIR", "the environment variable IMAGENET_DIR is not set; set it to the folder")
+    expect_refusal("folder:$IMAGENET_DIR", "the environment variable IMAGENET_DIR is not set; set it to the folder")
     for name in ("train/a/1.png", "train/b/1.png"):
         picture(tmp_path / name)
     monkeypatch.setenv("IMAGENET_DIR", str(tmp_path))
@@ -75,18 +75,18 @@ def test_folder_with_splits(tmp_path, val):
 
 
 def test_folder_mistakes(tmp_path):
-    refused(f"folder:{tmp_path / 'none'}", "there is no folder .*none")
-    refused(f"folder:{tmp_path}", "has no class folders")
+    expect_refusal(f"folder:{tmp_path / 'none'}", "there is no folder .*none")
+    expect_refusal(f"folder:{tmp_path}", "has no class folders")
     picture(tmp_path / "a" / "1.png")
-    refused(f"folder:{tmp_path}", "has only one class, a")
+    expect_refusal(f"folder:{tmp_path}", "has only one class, a")
     (tmp_path / "b").mkdir()
-    refused(f"folder:{tmp_path}", "the class folder .*b is empty")
+    expect_refusal(f"folder:{tmp_path}", "the class folder .*b is empty")
     for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/c/1.png"):
         picture(tmp_path / "split" / name)
-    refused(f"folder:{tmp_path / 'split'}", "different classes")
+    expect_refusal(f"folder:{tmp_path / 'split'}", "different classes")
     for name in ("val/a/1.png", "test/b/1.png"):
         picture(tmp_path / "untrained" / name)
-    refused(f"folder:{tmp_path / 'untrained'}", "has test, val but no train; put the training pictures into")
+    expect_refusal(f"folder:{tmp_path / 'untrained'}", "has test, val but no train; put the training pictures into")
 
 
 def archive(path, names, content=None):
@@ -109,12 +109,12 @@ def test_zip(tmp_path):
 
 
 def test_zip_mistakes(tmp_path):
-    refused(f"zip:{tmp_path / 'none.zip'}", "there is no archive")
+    expect_refusal(f"zip:{tmp_path / 'none.zip'}", "there is no archive")
     (tmp_path / "torn.zip").write_bytes(b"PK\x03\x04 torn")
-    refused(f"zip:{tmp_path / 'torn.zip'}", "is no whole zip archive")
-    refused(archive(tmp_path / "a.zip", ["../x/1", "y/1"]), "points out of the archive")
-    refused(archive(tmp_path / "b.zip", ["/x/1", "y/1"]), "points out of the archive")
-    refused(archive(tmp_path / "c.zip", ["1", "2"]), "has no class folders")
+    expect_refusal(f"zip:{tmp_path / 'torn.zip'}", "is no whole zip archive")
+    expect_refusal(archive(tmp_path / "a.zip", ["../x/1", "y/1"]), "points out of the archive")
+    expect_refusal(archive(tmp_path / "b.zip", ["/x/1", "y/1"]), "points out of the archive")
+    expect_refusal(archive(tmp_path / "c.zip", ["1", "2"]), "has no class folders")
     found = source(archive(tmp_path / "d.zip", ["x/1", "y/1"], b"0" * 10_000_000), max_bytes=1000)
     with pytest.raises(BadPictureError, match="max_bytes"):
         found.splits["train"].read(0)
@@ -158,12 +158,12 @@ def test_table_with_several_labels(tmp_path):
 
 def test_table_mistakes(tmp_path):
     picture(tmp_path / "1.png")
-    refused(f"table:{tmp_path / 'none.csv'}", "there is no table")
-    refused(table(tmp_path, [["path", "label"]]), "names no picture")
-    refused(table(tmp_path, [["1.png", "a"], ["2.png", "b"]]), r"names 2.png, but there is no file")
-    refused(table(tmp_path, [["1.png"]]), "picture 1 .* not path,label")
-    refused(table(tmp_path, [["1.png", "a", "practice"]]), "not path,label or path,label,split")
-    refused(table(tmp_path, [["1.png", "a", "test"]]), "no line of the split train")
+    expect_refusal(f"table:{tmp_path / 'none.csv'}", "there is no table")
+    expect_refusal(table(tmp_path, [["path", "label"]]), "names no picture")
+    expect_refusal(table(tmp_path, [["1.png", "a"], ["2.png", "b"]]), r"names 2.png, but there is no file")
+    expect_refusal(table(tmp_path, [["1.png"]]), "picture 1 .* not path,label")
+    expect_refusal(table(tmp_path, [["1.png", "a", "practice"]]), "not path,label or path,label,split")
+    expect_refusal(table(tmp_path, [["1.png", "a", "test"]]), "no line of the split train")
 
 
 # ---------------------------------------------------------------- arrays
@@ -195,17 +195,17 @@ def test_array_mistakes(tmp_path):
         np.savez(tmp_path / "a.npz", **arrays)
         return f"arrays:{tmp_path / 'a.npz'}"
 
-    refused(f"arrays:{tmp_path / 'none.npz'}", "there is no file")
+    expect_refusal(f"arrays:{tmp_path / 'none.npz'}", "there is no file")
     (tmp_path / "torn.npz").write_bytes(b"PK torn")
-    refused(f"arrays:{tmp_path / 'torn.npz'}", "is no .npz file")
-    refused(saved(a=images), "holds a; name the arrays images and labels")
-    refused(saved(images=images, labels=np.array([0, 1])), "must be 3 integers")
-    refused(saved(images=images, labels=np.array([0.0, 1, 2])), "must be 3 integers")
-    refused(saved(images=images, labels=np.array([0, 1, -1])), "labels count from 0")
-    refused(saved(images=images[0], labels=np.arange(4)), r"it must be \[n, H, W\]")
-    refused(saved(images=images, labels=np.array([[0, 2], [1, 0], [0, 0]])), "other than 0 and 1")
-    refused(saved(images=np.array([{}, {}, {}]), labels=np.arange(3)), "is no .npz file of plain arrays")
-    refused(saved(images=images, labels=np.arange(3)), "gives 2 names", class_names=("a", "b"))
+    expect_refusal(f"arrays:{tmp_path / 'torn.npz'}", "is no .npz file")
+    expect_refusal(saved(a=images), "holds a; name the arrays images and labels")
+    expect_refusal(saved(images=images, labels=np.array([0, 1])), "must be 3 integers")
+    expect_refusal(saved(images=images, labels=np.array([0.0, 1, 2])), "must be 3 integers")
+    expect_refusal(saved(images=images, labels=np.array([0, 1, -1])), "labels count from 0")
+    expect_refusal(saved(images=images[0], labels=np.arange(4)), r"it must be \[n, H, W\]")
+    expect_refusal(saved(images=images, labels=np.array([[0, 2], [1, 0], [0, 0]])), "other than 0 and 1")
+    expect_refusal(saved(images=np.array([{}, {}, {}]), labels=np.arange(3)), "is no .npz file of plain arrays")
+    expect_refusal(saved(images=images, labels=np.arange(3)), "gives 2 names", class_names=("a", "b"))
 
 
 # ---------------------------------------------------------------- idx, and sets by name
@@ -236,12 +236,12 @@ def test_idx(tmp_path):
     image = found.splits["train"].read(0)
     assert image.tobytes() == idx_files()["train-images-idx3-ubyte"][16 : 16 + 784]
     (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((20, 28, 28)))[:-1])
-    refused(f"idx:{tmp_path}", "its header says")
+    expect_refusal(f"idx:{tmp_path}", "its header says")
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"hello")
-    refused(f"idx:{tmp_path}", "is no idx file")
+    expect_refusal(f"idx:{tmp_path}", "is no idx file")
     (tmp_path / "train-images-idx3-ubyte").unlink()
-    refused(f"idx:{tmp_path}", r"has no train-images-idx3-ubyte \(.gz\); put the file there")
-    refused("idx:/nowhere", "there is no folder")
+    expect_refusal(f"idx:{tmp_path}", r"has no train-images-idx3-ubyte \(.gz\); put the file there")
+    expect_refusal("idx:/nowhere", "there is no folder")
 
 
 @pytest.fixture
@@ -287,26 +287,28 @@ def test_set_by_name_is_fetched_once_and_checked(tmp_path, server, monkeypatch):
     assert source("fashion_mnist", tmp_path / "data").splits["train"].stamp == found.splits["train"].stamp
     path = tmp_path / "data" / "fashion_mnist" / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(gzip.compress(idx(np.arange(10)[::-1])))
-    refused("fashion_mnist", "sha256 differs.*delete it to fetch it again", tmp_path / "data")
+    expect_refusal("fashion_mnist", "sha256 differs.*delete it to fetch it again", tmp_path / "data")
 
 
 def test_torn_and_missing_downloads_leave_nothing(tmp_path, server, monkeypatch):
     root, address = server
     monkeypatch.setitem(HOMES, "mnist", Home(address, dict.fromkeys(idx_files(), "0" * 64)))
     folder = tmp_path / "data" / "mnist"
-    refused(
+    expect_refusal(
         "mnist",
         f"{address}train-images-idx3-ubyte.gz cannot be fetched .*404.*put that file into {folder}",
         tmp_path / "data",
     )
     (root / "train-images-idx3-ubyte.gz").write_bytes(b"0" * 1000)
     (root / "torn").touch()
-    refused("mnist", "cannot be fetched .*put that file into", tmp_path / "data")
+    expect_refusal("mnist", "cannot be fetched .*put that file into", tmp_path / "data")
     assert not folder.exists()
 
 
 def test_off_line_the_address_and_the_folder_are_named(tmp_path):
-    refused("mnist", f"https://storage.googleapis.com/.*cannot be fetched.*put that file into {tmp_path}", tmp_path)
+    expect_refusal(
+        "mnist", f"https://storage.googleapis.com/.*cannot be fetched.*put that file into {tmp_path}", tmp_path
+    )
 
 
 @pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
@@ -334,7 +336,7 @@ def test_cifar(tmp_path, monkeypatch, kind):
             info = tarfile.TarInfo(f"cifar/{member}")
             info.size = len(content)
             file.addfile(info, io.BytesIO(content))
-    refused(kind, "sha256 differs", tmp_path)
+    expect_refusal(kind, "sha256 differs", tmp_path)
     digest = hashlib.sha256((tmp_path / kind / name).read_bytes()).hexdigest()
     monkeypatch.setitem(HOMES, kind, Home("http://127.0.0.1:9/", {name: digest}))
     found = source(kind, tmp_path)
@@ -390,7 +392,7 @@ def test_tfds_that_was_prepared_elsewhere(tmp_path):
 
 def test_tfds_that_is_not_prepared(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    refused("tfds:mnist", r"tfds:mnist is not prepared .* needs TensorFlow; .*cnnjax\[tf\]", tmp_path)
+    expect_refusal("tfds:mnist", r"tfds:mnist is not prepared .* needs TensorFlow; .*cnnjax\[tf\]", tmp_path)
 
 
 def test_fake_pictures_are_the_same_every_time():
@@ -404,4 +406,4 @@ def test_fake_pictures_are_the_same_every_time():
     assert len(small.class_names) == 7
     same, other = small.splits["train"].read(0).astype(int), small.splits["train"].read(7)
     assert 0 < abs(same - other).mean() < abs(same - small.splits["train"].read(1)).mean(), "classes look alike inside"
-    refused("fake:mars", "must be fake:imagenet or fake:HxWxC,CLASSES")
+    expect_refusal("fake:mars", "must be fake:imagenet or fake:HxWxC,CLASSES")
