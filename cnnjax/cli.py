@@ -4,11 +4,13 @@ Results go to stdout, everything else to stderr. Exit status: 0 done; 2 bad inpu
 when stopped. Errors are one sentence; `--debug` shows the traceback.
 """
 
+import contextlib
 import json
+import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from absl import flags
 import cnnjax
 from cnnjax import config as configuration
 from cnnjax.core.errors import RunError, Stopped, UserError
+from cnnjax.core.files import finite
 from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
 
@@ -61,6 +64,7 @@ def _train(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> N
     from cnnjax import run
 
     workdir = flag.workdir or f"runs/{recipe.name}"
+    flag["workdir"].value = workdir  # main names it where something fails
     if flag.repeat:
         run.repeat(recipe.config, workdir, flag.repeat, data_dir=flag.data_dir)
     else:
@@ -85,18 +89,18 @@ def _evaluate(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -
         workdir, split=flag.split, checkpoint=_checkpoint(flag), data_dir=flag.data_dir, overrides=overrides
     )
     if flag.json:
-        return print(json.dumps(report))
+        return print(json.dumps(finite(report)))
     for name, value in report.items():
         print(f"{name:14} {value}")
 
 
-def _predict(flag: flags.FlagValues, _: dict[str, str], paths: list[str]) -> None:
+def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:
     from cnnjax import run
 
     workdir = _needed(flag, "workdir")
     if not paths:
         raise UserError("predict needs pictures; name files or folders after the flags")
-    results = run.predict(workdir, paths, checkpoint=_checkpoint(flag), top=flag.top)
+    results = run.predict(workdir, paths, checkpoint=_checkpoint(flag), top=flag.top, overrides=overrides)
     if flag.json:
         return print(json.dumps(results))
     for result in results:
@@ -107,6 +111,10 @@ def _predict(flag: flags.FlagValues, _: dict[str, str], paths: list[str]) -> Non
 def _summary(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
     if sum(map(bool, (flag.config, flag.workdir, flag.model))) != 1:
         raise UserError("summary takes one of --config FILE, --workdir RUN and --model NAME")
+    if overrides and not flag.config:
+        raise UserError("overrides belong to a recipe; give summary --config FILE with them")
+    if (flag.num_classes or flag.input) and not flag.model:
+        raise UserError("--num_classes and --input belong to --model; override config.model.* of a recipe instead")
     recipe = configuration.load(flag.config, overrides) if flag.config else None
     from cnnjax import run
 
@@ -167,27 +175,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(cnnjax.__version__)
         return 0
     debug = "--debug" in words
-    workdir = None
+    flag: flags.FlagValues | None = None
     try:
-        name = words.pop(0)
-        if name not in VERBS:
-            raise UserError(f"unknown verb {name}{nearest(name, VERBS)}")
-        verb = VERBS[name]
-        if {"--help", "-h"} & set(words):
-            print(_verb_help(name, verb))
-            return 0
-        flag, overrides, rest = _parse(verb, words)
-        if rest and not verb.files:
-            raise UserError(f"{name} takes no argument {rest[0]}; flags begin with --")
-        workdir = flag["workdir"].value if "workdir" in flag else None
-        verb.run(flag, overrides, rest)
+        with _told_of_sigterm():
+            name = words.pop(0)
+            if name not in VERBS:
+                raise UserError(f"unknown verb {name}{nearest(name, VERBS)}")
+            verb = VERBS[name]
+            if {"--help", "-h"} & set(words):
+                print(_verb_help(name, verb))
+                return 0
+            flag, overrides, rest = _parse(verb, words)
+            if rest and not verb.files:
+                raise UserError(f"{name} takes no argument {rest[0]}; flags begin with --")
+            verb.run(flag, overrides, rest)
         return 0
-    except (UserError, RunError, Stopped, KeyboardInterrupt, BrokenPipeError, Exception) as error:
+    except BrokenPipeError:  # predict ... | head
+        sys.stderr.close()
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
         if debug and not isinstance(error, (Stopped, KeyboardInterrupt)):
             traceback.print_exc()
+        workdir = flag["workdir"].value if flag and "workdir" in flag else None
         sentence, status = _verdict(error, workdir)
         print(f"cnnjax: {sentence}", file=sys.stderr)
         return status
+
+
+@contextlib.contextmanager
+def _told_of_sigterm() -> Iterator[None]:
+    """Outside the loop, where there is nothing to save, SIGTERM ends in a sentence as Ctrl-C does."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped("stopped", number)
+
+    try:
+        former = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _verdict(error: BaseException, workdir: str | None) -> tuple[str, int]:
@@ -200,8 +230,6 @@ def _verdict(error: BaseException, workdir: str | None) -> tuple[str, int]:
         return f"{error}; the same command goes on from there", 128 + error.signal
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command begins again where the last saved piece ends", 130
-    if isinstance(error, flags.Error):
-        return str(error).splitlines()[0], 2
     folder = Path(workdir) if workdir and Path(workdir).is_dir() else Path(tempfile.mkdtemp(prefix="cnnjax-"))
     log = RunDir(folder).failure
     log.write_text("".join(traceback.format_exception(error)))

@@ -61,7 +61,7 @@ class Data:
     max_pixels: int = option(178_956_970, "a picture of more pixels is refused as a decompression bomb", low=1)
     max_bytes: int = option(64 << 20, "a file of more bytes is refused", low=1)
     store: Literal["auto", "pixels", "encoded"] = option(
-        "auto", "pixels: uint8 arrays of one size; encoded: the files as they are; auto: pixels under 64 GB", free=True
+        "auto", "pixels: uint8 arrays of one size; encoded: the files as they are; auto: pixels under 64 GB"
     )
     loader: Literal["auto", "resident", "streamed"] = option(
         "auto", "resident: the split on the device; streamed: batch by batch; auto: by size", free=True
@@ -190,7 +190,7 @@ class Train:
     )
     tensorboard: bool = option(True, "write TensorBoard events", free=True)
     checkpoint_every: float = option(
-        300.0, "seconds between checkpoints (and one at each validation)", low=0, free=True
+        300.0, "seconds between checkpoints (and one at each validation and epoch's end)", low=0, free=True
     )
     time_budget: float = option(0.0, "stop, saved, after so many seconds of training; 0: none", low=0, free=True)
 

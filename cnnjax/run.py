@@ -28,7 +28,8 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import split as evaluation
 from cnnjax.models import create_model, summary
-from cnnjax.optim import schedules
+from cnnjax.models.base import MODELS
+from cnnjax.optim import OPTIMIZERS, schedules
 from cnnjax.report import charts
 from cnnjax.training import loop
 from cnnjax.training.assemble import (
@@ -71,7 +72,7 @@ def train(
     config, run = configuration.validate(config), RunDir(workdir)
     _keep_compiled(data_dir)
     mesh = make_mesh()
-    _check_early(config, mesh)
+    _check_early(config, run, mesh)
     dataset = data.prepare(config.data, data_dir)
     config = resolve(config, dataset)
     training = dataset.split("train")
@@ -82,13 +83,14 @@ def train(
     validates = "val" in dataset.counts and not config.train.overfit
     _check_validation(config, validates)
     check_pictures(parts, dataset)
-    _claim(run, config, dataset)
+    _check_same_run(run, config, dataset)
 
     checkpoints = Checkpoints(run.checkpoints)
     state, progress = _begin_or_go_on(parts, checkpoints, length, mesh)
+    _describe_run(run, config, dataset)
     if progress.finished:
         logs.say(f"{run.root} is finished ({progress.finished} at step {int(state.step)})")
-        return _finish(run, config, data_dir, trained=False)
+        return _finish(run, config, data_dir, progress, int(state.step))
 
     start = int(state.step)
     _describe(config, parts, dataset, length, mesh, start)
@@ -98,7 +100,7 @@ def train(
     step, batches = _compile(functools.partial(train_step, parts=parts), state, batches, mesh)
     validate = _validator(parts, dataset, load, mesh) if validates else None
     metrics = logs.MetricsLog(run.metrics, keep_to=start)
-    board = logs.TensorBoard(run.root, start + 1 if start else None) if config.train.tensorboard else None
+    board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
     sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
     decide = functools.partial(_decide, config)
     work = Loop(config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink])
@@ -110,7 +112,7 @@ def train(
         if board:
             board.close()
     logs.say(f"{progress.finished}: step {int(state.step):,}, {meters.duration(progress.seconds)} of training")
-    return _finish(run, config, data_dir, trained=True)
+    return _finish(run, config, data_dir, progress, int(state.step))
 
 
 def repeat(config: Experiment, workdir: str | Path, times: int, **options: Any) -> dict[str, Any]:
@@ -148,13 +150,15 @@ def evaluate(
     _keep_compiled(data_dir)
     mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
-    check_batch(_evaluation_size(run.config), mesh)
-    dataset = data.prepare(run.config.data, data_dir)
+    dataset = _data_of(run, data_dir)
     pictures = dataset.split(split)
     source = loader(run.config, dataset, mesh)(pictures, None)
     step = jax.jit(functools.partial(eval_step, parts=run.parts), out_shardings=replicated(mesh))
     variables = jax.device_put(run.variables, replicated(mesh))
-    report = {"split": split, **_measure(step, variables, source, len(pictures), run.config, lines=True)}
+    report = {
+        "split": split,
+        **_measure(step, variables, source, len(pictures), _evaluation_size(run.config, mesh), lines=True),
+    }
     report |= {"checkpoint": run.checkpoint, "step": run.step, "params_digest": trees.digest(run.variables)}
     report |= {"views": run.config.evaluate.views}
     files.write_json(RunDir(workdir).evaluation(split), report)
@@ -162,14 +166,19 @@ def evaluate(
 
 
 def predict(
-    workdir: str | Path, paths: Iterable[str | Path], *, checkpoint: Which | None = None, top: int = 5
+    workdir: str | Path,
+    paths: Iterable[str | Path],
+    *,
+    checkpoint: Which | None = None,
+    top: int = 5,
+    overrides: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Classifies picture files and all files of folders.
 
     Returns:
       A list of {"file", "classes": [{"name", "probability"}, ...]}, the likeliest `top` classes first.
     """
-    run = open_run(workdir, checkpoint=checkpoint)
+    run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
     found = data.picture_files(paths)
     results = []
     for path, row in zip(found, run.predict(found), strict=True):
@@ -223,16 +232,42 @@ def _keep_compiled(data_dir: str | Path | None) -> None:
         jax.config.update("jax_compilation_cache_dir", str(Path(data_dir or data.default_data_dir()) / "compiled"))
 
 
-def _check_early(config: Experiment, mesh: Any) -> None:
-    """What is wrong without a look at the data is told before they are prepared."""
+def _check_early(config: Experiment, run: RunDir, mesh: Any) -> None:
+    """What is wrong without a look at the data is told before they are prepared, which can take hours."""
     check_batch(config.data.batch_size, mesh, config.train.accumulate)
-    check_batch(_evaluation_size(config), mesh)
+    _ = OPTIMIZERS[config.optimizer.name]
     if config.model.input_size and config.model.num_classes:
         build_model(config)
+    elif ":" not in config.model.name:
+        _ = MODELS[config.model.name]
+    if run.config.is_file():
+        _check_differences(run, saved_config(run), config, resolved=False)
+    elif run.root.exists() and (not run.root.is_dir() or any(not _is_ours(path) for path in run.root.iterdir())):
+        raise UserError(f"{run.root} exists and is no run folder; name an empty or new one with --workdir")
 
 
-def _evaluation_size(config: Experiment) -> int:
-    return config.evaluate.batch_size or config.data.batch_size
+def _is_ours(path: Path) -> bool:
+    """Whether a start that broke off before config.json was there may have left a file."""
+    return path.name.startswith(".") or path.name == "failure.log"
+
+
+def _evaluation_size(config: Experiment, mesh: Any) -> int:
+    """Evaluation pads its batches anyway, so any number is rounded up to what the devices can share."""
+    size = config.evaluate.batch_size or config.data.batch_size
+    return -(-size // mesh.size) * mesh.size
+
+
+def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
+    """The prepared data that a run was trained on, at their old place or prepared again; never others."""
+    if (run.dataset.folder / "dataset.json").is_file():
+        dataset = Dataset.read(run.dataset.folder)
+    else:
+        dataset = data.prepare(run.config.data, data_dir)
+    if dataset.digest != run.dataset.digest:
+        raise UserError(
+            f"{run.config.data.source} no longer holds the pictures that the run was trained on; bring them back"
+        )
+    return dataset
 
 
 def _check_validation(config: Experiment, validates: bool) -> None:
@@ -248,28 +283,41 @@ def _check_validation(config: Experiment, validates: bool) -> None:
             )
 
 
-def _claim(run: RunDir, config: Experiment, dataset: Dataset) -> None:
-    """Makes the run folder this config's, or finds that it is; anything else is another's and is left alone."""
+def _check_differences(run: RunDir, saved: Experiment, config: Experiment, *, resolved: bool) -> None:
+    """Raises UserError where a run folder belongs to another config; a longer run may go on if its rates allow it.
+
+    Args:
+      resolved: whether `config` has what the data decide; if not, what it leaves open is not compared.
+    """
+    differ = configuration.differences(saved, config)
+    if not resolved:
+        differ = {key: pair for key, pair in differ.items() if pair[1] not in (None, "auto")}
+    longer = config.train.epochs >= saved.train.epochs and set(differ) <= {"train.epochs"}
+    if differ and not (longer and schedules.extends(config.optimizer)):
+        listed = ", ".join(f"config.{key} was {old}, now {new}" for key, (old, new) in differ.items())
+        raise UserError(f"{run.root} is the run folder of another config ({listed}); name another with --workdir")
+
+
+def _check_same_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
+    """Holds a run folder that is there against the config and the data; tells of another environment."""
     if run.config.is_file():
-        saved = saved_config(run)
-        differ = configuration.differences(saved, config)
-        longer = config.train.epochs >= saved.train.epochs and set(differ) == {"train.epochs"}
-        if differ and not (longer and schedules.extends(config.optimizer)):
-            listed = ", ".join(f"config.{key} was {old}, now {new}" for key, (old, new) in differ.items())
-            raise UserError(f"{run.root} is the run folder of another config ({listed}); name another with --workdir")
-        if Dataset.from_json(files.read_json(run.dataset)).digest != dataset.digest:
-            raise UserError(
-                f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
-            )
-        here = environment()
-        if run.environment.is_file() and (before := files.read_json(run.environment)) != here:
-            changed = ", ".join(f"{key} was {before.get(key)}" for key in here if before.get(key) != here[key])
-            logs.say(f"the environment has changed ({changed}): the run goes on, but not to the bit as it would have")
-    elif run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
-        raise UserError(f"{run.root} exists and is no run folder; name an empty or new one with --workdir")
-    files.write_json(run.dataset, dataset.to_json())
-    files.write_json(run.environment, environment())
+        _check_differences(run, saved_config(run), config, resolved=True)
+    if run.dataset.is_file() and Dataset.from_json(files.read_json(run.dataset)).digest != dataset.digest:
+        raise UserError(
+            f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
+        )
+    here = environment()
+    if run.environment.is_file() and (before := files.read_json(run.environment)) != here:
+        changed = ", ".join(f"{key} was {before.get(key)}" for key in here if before.get(key) != here[key])
+        logs.say(f"the environment has changed ({changed}): the run goes on, but not to the bit as it would have")
+
+
+def _describe_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
+    """Writes what the folder is; config.json first, since it makes the folder a run."""
     files.write_json(run.config, configuration.to_json(config))
+    files.write_json(run.dataset, dataset.to_json())
+    if not run.environment.is_file():  # of the start, which made the first bits
+        files.write_json(run.environment, environment())
 
 
 def environment() -> dict[str, Any]:
@@ -303,7 +351,10 @@ def _begin_or_go_on(parts: Parts, checkpoints: Checkpoints, length: Length, mesh
         state = jax.jit(functools.partial(first_state, parts), out_shardings=replicated(mesh))()
         return state, Progress(plateau=schedules.plateau_start())
     state, progress = checkpoints.restore(last, state_shapes(parts), replicated(mesh))
-    if progress.finished in loop.CONTINUABLE and last < length.steps:
+    budget = parts.config.train.time_budget
+    more_time = progress.finished == loop.BUDGET_SPENT and (not budget or budget > progress.seconds)
+    more_steps = progress.finished == loop.ALL_DONE and last < length.steps
+    if more_time or more_steps:
         progress.finished = ""
     return state, progress
 
@@ -330,18 +381,19 @@ def _compile(function: Any, state: TrainState, batches: Any, mesh: Any) -> tuple
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:
     pictures = dataset.split("val")
     source = load(pictures, None)
+    size = _evaluation_size(parts.config, mesh)
     step = jax.jit(functools.partial(eval_step, parts=parts), out_shardings=replicated(mesh))
 
     def validate(state: TrainState) -> dict[str, float]:
-        measured = _measure(step, state.variables, source, len(pictures), parts.config)
+        measured = _measure(step, state.variables, source, len(pictures), size)
         return {"val/loss": measured["log_loss"], "val/top1": measured["top1"]}
 
     return validate
 
 
-def _measure(step: Any, variables: Tree, source: Any, count: int, config: Experiment, lines: bool = False) -> Any:
+def _measure(step: Any, variables: Tree, source: Any, count: int, size: int, lines: bool = False) -> Any:
     """The metrics of one split, its last batch padded and masked, never dropped."""
-    rows = [{"index": index, "mask": mask} for index, mask in evaluation.batches(count, _evaluation_size(config))]
+    rows = [{"index": index, "mask": mask} for index, mask in evaluation.batches(count, size)]
     with logs.progress("evaluating", len(rows), lines=lines) as tick:
 
         def measured(batch: Batch) -> Any:
@@ -367,19 +419,27 @@ def _decide(config: Experiment, progress: Progress, validation: dict[str, float]
     return ""
 
 
-def _finish(run: RunDir, config: Experiment, data_dir: str | Path | None, *, trained: bool) -> dict[str, Any]:
-    """Evaluates the best checkpoint, draws the curves, and says what came out and where it lies."""
+def _finish(
+    run: RunDir, config: Experiment, data_dir: str | Path | None, progress: Progress, last: int
+) -> dict[str, Any]:
+    """Evaluates the best checkpoint (unless that was done), draws the curves, and says what came out."""
     counts = files.read_json(run.dataset)["counts"]
-    split = next(name for name in ("test", "val", "train") if name in counts)
-    split = "train" if config.train.overfit else split
-    if not trained and run.evaluation(split).is_file():
-        report = files.read_json(run.evaluation(split))
-    else:
-        report = evaluate(run.root, split=split, data_dir=data_dir)
-    try:
-        charts.curves(run.metrics, run.figures / "curves.png", test=report if split == "test" else None)
-    except ModuleNotFoundError:
-        logs.say("the curves were not drawn: matplotlib is not installed")
+    split = "train" if config.train.overfit else next(name for name in ("test", "val", "train") if name in counts)
+    best = progress.best_step >= 0
+    expected = {
+        "checkpoint": "best" if best else "last",
+        "step": progress.best_step if best else last,
+        "views": config.evaluate.views,
+    }
+    report = files.read_json(run.evaluation(split)) if run.evaluation(split).is_file() else {}
+    if any(report.get(key) != value for key, value in expected.items()):
+        overrides = {"evaluate.views": config.evaluate.views}
+        report = evaluate(run.root, split=split, data_dir=data_dir, overrides=overrides)
+    if logs.read_metrics(run.metrics):
+        try:
+            charts.curves(run.metrics, run.figures / "curves.png", test=report if split == "test" else None)
+        except ModuleNotFoundError:
+            logs.say("the curves were not drawn: matplotlib is not installed")
     top5 = f", top-5 {report['top5']:.2%}" if report["top5"] is not None else ""
     logs.say(
         f"{split}: top-1 {report['top1']:.2%}{top5}, log loss {report['log_loss']:.4f} on {report['count']:,} pictures "

@@ -50,7 +50,7 @@ def train_pipeline(
       plain: draw nothing and prepare the pictures as evaluation does with a single view (`train.overfit`).
 
     Returns:
-      A function of images uint8 [N, H, W, C], targets float32 [N, K], positions int32 [N] in the sample stream and
+      A function of images uint8 [N, H, W, C], targets float32 [N, K], positions uint32 [N] in the sample stream and
       sizes int32 [N, 2] of pictures on canvases, which returns float32 [N, h, w, C] and [N, K]. While it is traced it
       raises UserError where the pictures are smaller than the input.
     """

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -42,14 +42,15 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Writes a JSON document atomically; NaN and infinity, which JSON does not have, become null."""
-    write_text(path, json.dumps(_finite(value), indent=2) + "\n")
+    write_text(path, json.dumps(finite(value), indent=2) + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Returns the value with null in the place of NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
-        return {str(name): _finite(item) for name, item in value.items()}
+        return {str(name): finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and value - value != 0:
         return None
     return value
@@ -63,14 +64,12 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is not a JSON document ({error}); restore it from a copy") from error
 
 
-def sha256(path: str | Path, progress: Callable[[int], None] | None = None) -> str:
-    """sha256 (hex) of a file, read in pieces of 1 MiB; `progress` is told the bytes of each."""
+def sha256(path: str | Path) -> str:
+    """sha256 (hex) of a file, read in pieces of 1 MiB."""
     sha = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
             sha.update(piece)
-            if progress:
-                progress(len(piece))
     return sha.hexdigest()
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cnnjax.core.files import atomic
+from cnnjax.core.files import atomic, finite
 from cnnjax.core.meters import duration
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -68,7 +68,7 @@ class MetricsLog:
     """metrics.jsonl: one object a log line, each step once, flushed line by line.
 
     Args:
-      path: the file; made with its folder when the first line is written.
+      path: the file; made at once, with its folder.
       keep_to: the step a resumed run starts from; later lines, and a line torn by a kill, are cut off.
     """
 
@@ -80,7 +80,7 @@ class MetricsLog:
         self._file = open(path, "a", encoding="utf-8")
 
     def write(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(json.dumps(finite(record)) + "\n")
         self._file.flush()
 
     def close(self) -> None:

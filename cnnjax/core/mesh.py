@@ -1,4 +1,4 @@
-"""Data parallelism as a mesh of one axis: the same code for one device, eight, or many hosts."""
+"""Data parallelism as a mesh of one axis: the same code for one device and for all of a machine."""
 
 import jax
 import numpy as np
@@ -8,7 +8,7 @@ from cnnjax.core.errors import UserError
 
 
 def make_mesh() -> Mesh:
-    """Returns the mesh of all devices of all processes, axis "data"."""
+    """Returns the mesh of all devices, axis "data"."""
     return Mesh(np.asarray(jax.devices()), ("data",))
 
 

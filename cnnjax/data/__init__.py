@@ -5,7 +5,7 @@ decode    files to pixels               shards   the prepared records, and readi
 order     which picture comes when      resident, stream, feed   how batches reach the devices
 """
 
-from cnnjax.data.decode import picture_files as picture_files
+from cnnjax.data.listing import picture_files as picture_files
 from cnnjax.data.order import TrainingRows as TrainingRows
 from cnnjax.data.prepare import default_data_dir as default_data_dir
 from cnnjax.data.prepare import prepare as prepare

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to uint8 [H, W, C], and from there to the size that a recipe asks for.
+"""From the bytes of a picture file to uint8 [H, W, C].
 
 Files are judged by their bytes, never by their names. Alpha is laid over white, an animation gives its first frame,
 EXIF orientation is applied, 16 bits are scaled and not clipped. Nothing is decoded before its header was held against
@@ -6,7 +6,9 @@ the limits, and no pickle is ever loaded.
 """
 
 import io
-from pathlib import Path
+import logging
+import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,14 +16,17 @@ import numpy as np
 from cnnjax.config import Data
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
+from cnnjax.data.resize import Size, fit
 
-Size = tuple[int, int]
+# tifffile logs what it thinks of a file, at times of a good one, and without a handler Python prints that on stderr.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class BadPictureError(UserError):
     """A file that is no whole picture, or one over the limits."""
 
     def __init__(self, name: str, reason: str):
+        self.reason = reason
         super().__init__(
             f"{name} is no whole picture ({reason}); mend or delete it, or set config.data.bad_pictures=skip"
         )
@@ -64,7 +69,7 @@ def decode(
         raise BadPictureError(name, "the file is empty")
     try:
         image = _decode(content, config, name, channels, at_least)
-    except (UserError, MemoryError):
+    except (UserError, MemoryError, ModuleNotFoundError):  # a decoder that is not installed is no fault of the file
         raise
     except Exception as error:  # decoders raise whatever they like on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -76,7 +81,7 @@ def decode(
 
 def _decode(content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None) -> HostArray:
     if content[:6] == b"\x93NUMPY":
-        return _scale(np.load(io.BytesIO(content), allow_pickle=False), config, name)
+        return _npy(content, config, name)
     if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         bands = _tiff_bands(content, config, name, channels)
         if bands is not None:
@@ -86,6 +91,17 @@ def _decode(content: bytes, config: Data, name: str, channels: int | None, at_le
         if image is not None:
             return image
     return _pillow(content, config, name, channels)
+
+
+def _npy(content: bytes, config: Data, name: str) -> HostArray:
+    """One NumPy array; its header is held against the size of the file, since NumPy makes room for whatever it says."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(file)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > len(content):
+        raise BadPictureError(name, f"the file is cut off: its header says {list(shape)} of {dtype}")
+    return _scale(np.load(io.BytesIO(content), allow_pickle=False), config, name)
 
 
 def _check_pixels(height: int, width: int, config: Data, name: str) -> None:
@@ -102,11 +118,9 @@ def _jpeg(content: bytes, config: Data, name: str, channels: int | None, at_leas
     if colours.upper() in ("CMYK", "YCCK"):
         return None
     grey = channels == 1 or (channels is None and colours.upper() == "GRAY")
-    turn = _orientation(content)
-    least: tuple[int, int] = (0, 0)
-    if at_least is not None:
-        least = at_least if turn < 5 else at_least[::-1]
-        least = (2 * least[0], 2 * least[1])
+    turn = _orientation(content, config, name)
+    needed = at_least if at_least is None or turn < 5 else at_least[::-1]
+    least = (0, 0) if needed is None else _reduced((height, width), needed)
     try:
         image = simplejpeg.decode_jpeg(
             content, "GRAY" if grey else "RGB", fastdct=False, min_height=least[0], min_width=least[1]
@@ -116,6 +130,18 @@ def _jpeg(content: bytes, config: Data, name: str, channels: int | None, at_leas
             raise
         return None  # stray bytes between segments, met in old photographs, lose no pixel: Pillow passes over them
     return np.ascontiguousarray(TURNS[turn](image))
+
+
+def _reduced(size: Size, needed: Size) -> Size:
+    """The size at 1/8, 1/4 or 1/2 that is at least twice as large as needed.
+
+    Libjpeg offers other eighths, but has no fast path for them, and 7/8 shows the edges of the blocks.
+    """
+    for factor in (8, 4, 2):
+        small = (-(-size[0] // factor), -(-size[1] // factor))
+        if small[0] >= 2 * needed[0] and small[1] >= 2 * needed[1]:
+            return small
+    return size
 
 
 TURNS: dict[int, Any] = {
@@ -131,40 +157,51 @@ TURNS: dict[int, Any] = {
 """What undoes each EXIF orientation."""
 
 
-def _orientation(content: bytes) -> int:
+def _orientation(content: bytes, config: Data, name: str) -> int:
     if b"Exif\0\0" not in content[: 1 << 16]:  # most files have none, and Pillow would take longer than the decoding
         return 1
-    from PIL import Image
+    return _turn(_open(content, config, name))
 
-    turn = Image.open(io.BytesIO(content)).getexif().get(0x0112, 1)
+
+def _turn(image: Any) -> int:
+    """The EXIF orientation of a picture; damaged EXIF loses no pixel, so such a picture stays as it is."""
+    try:
+        turn = image.getexif().get(0x0112, 1)
+    except Exception:
+        return 1
     return turn if turn in TURNS else 1  # 0 and other invalid values are met in the wild
 
 
+def _open(content: bytes, config: Data, name: str) -> Any:
+    """Pillow's view of a file within the limits, nothing decoded yet."""
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata; the pixels are judged here
+    if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be below ours, which can be set
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, config.max_pixels)
+    try:
+        image = Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError:
+        raise BadPictureError(name, f"more pixels than config.data.max_pixels={config.max_pixels}") from None
+    _check_pixels(image.height, image.width, config, name)
+    return image
+
+
 def _pillow(content: bytes, config: Data, name: str, channels: int | None) -> HostArray:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:25] == b"\x10" and content[25:26] != b"\0":
         _check_high_bytes(config, name)
-    if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be below ours, which can be set
-        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, config.max_pixels)
-    image: Any = Image.open(io.BytesIO(content))
-    _check_pixels(image.height, image.width, config, name)
+    image = _open(content, config, name)
     image.load()
-    image = ImageOps.exif_transpose(image)
+    turn, grey = _turn(image), image.mode in ("1", "L", "LA")
     if image.mode.startswith("I") or image.mode == "F":
-        return _scale(np.asarray(image), config, name)
+        return TURNS[turn](_scale(np.asarray(image), config, name))
     if "A" in image.mode or "transparency" in image.info:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        grey = _is_grey(np.asarray(image)) if channels is None else False
-        image = Image.alpha_composite(white, image).convert("L" if grey else "RGB")
-    native_grey = image.mode in ("1", "L")
-    image = image.convert("L" if channels == 1 or (channels is None and native_grey) else "RGB")
-    return np.asarray(image)
-
-
-def _is_grey(image: HostArray) -> bool:
-    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("L" if channels == 1 or (channels is None and grey) else "RGB")
+    return np.ascontiguousarray(TURNS[turn](np.asarray(image)))
 
 
 def _check_high_bytes(config: Data, name: str) -> None:
@@ -185,6 +222,7 @@ def _tiff_bands(content: bytes, config: Data, name: str, channels: int | None) -
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
         samples, as_bands = page.samplesperpixel, channels not in (None, 1, 3)
+        turn = TURNS.get(page.tags.valueof("Orientation"), TURNS[1])
         pages = as_bands and samples == 1 and len(file.pages) == channels
         # Many bands are many pictures to memory; up to four, as RGBA has, count as one.
         _check_pixels(
@@ -202,7 +240,7 @@ def _tiff_bands(content: bytes, config: Data, name: str, channels: int | None) -
             _check_high_bytes(config, name)
             return None
     planar = pages or (bands.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE)
-    return np.moveaxis(bands, 0, -1) if planar else bands
+    return turn(np.moveaxis(bands, 0, -1) if planar else bands)
 
 
 def _scale(image: HostArray, config: Data, name: str) -> HostArray:
@@ -237,81 +275,6 @@ def _with_channels(image: HostArray, channels: int | None, name: str) -> HostArr
     raise BadPictureError(name, f"it has {have} channels, not {channels}")
 
 
-# ---------------------------------------------------------------- the resize rule
-
-
-def fit(image: HostArray, config: Data) -> tuple[HostArray, Size]:
-    """Brings uint8 [H, W, C] to `config.size` by `config.resize`; returns it and the true (height, width) on it.
-
-    none: as it is. center: the smallest scale that covers the size, then its centre (AlexNet's rule). squash: both
-    sides to the size. pad: shrunk, if need be, until it fits the canvas, in its top left corner.
-    """
-    height, width = image.shape[:2]
-    if config.resize == "none":
-        return image, (height, width)
-    assert config.size is not None
-    target_height, target_width = config.size
-    if config.resize == "squash":
-        return resample(image, config.size), config.size
-    if config.resize == "center":
-        scale = max(target_height / height, target_width / width)
-        # Rounding must not push the box over the edge, which Pillow refuses.
-        box_height, box_width = min(target_height / scale, height), min(target_width / scale, width)
-        top, left = (height - box_height) / 2, (width - box_width) / 2
-        return resample(image, config.size, (left, top, left + box_width, top + box_height)), config.size
-    scale = min(target_height / height, target_width / width, 1.0)
-    true = (max(round(height * scale), 1), max(round(width * scale), 1))
-    canvas = np.zeros((target_height, target_width, image.shape[2]), np.uint8)
-    canvas[: true[0], : true[1]] = resample(image, true)
-    return canvas, true
-
-
-def resample(image: HostArray, size: Size, box: tuple[float, float, float, float] | None = None) -> HostArray:
-    """Resizes `box` (left, top, right, bottom) of uint8 [H, W, C] to (height, width), bilinear with antialiasing."""
-    from PIL import Image
-
-    if box is None and image.shape[:2] == size:
-        return image
-    if image.shape[2] == 3:
-        picture = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR, box)
-        return np.asarray(picture)
-    bands = (Image.fromarray(np.ascontiguousarray(image[:, :, band])) for band in range(image.shape[2]))
-    return np.stack([np.asarray(band.resize(size[::-1], Image.Resampling.BILINEAR, box)) for band in bands], axis=2)
-
-
 def _needed(config: Data) -> Size | None:
     """The size below which a reduced decoding must not fall; a canvas may hold the whole picture, so it allows none."""
     return config.size if config.resize in ("center", "squash") else None
-
-
-def picture_files(paths: Any) -> list[Path]:
-    """Returns the files among `paths` and in their folders, sorted within each, system files left out.
-
-    Raises:
-      UserError: a path that does not exist, or no file at all.
-    """
-    found: list[Path] = []
-    for path in map(Path, [paths] if isinstance(paths, (str, Path)) else paths):
-        if not path.exists():
-            raise UserError(f"there is no file or folder {path}")
-        found += files_below(path) if path.is_dir() else [path]
-    if not found:
-        raise UserError(f"there is no file in {', '.join(map(str, paths))}")
-    return found
-
-
-SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
-
-
-def is_system(name: str) -> bool:
-    """Whether a part of a path is hidden (.DS_Store) or left by an operating system."""
-    return name.startswith(".") or name.lower() in SYSTEM_FILES
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Returns all files below a folder, sorted, without hidden and system ones."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(is_system(part) for part in path.relative_to(folder).parts)
-    )

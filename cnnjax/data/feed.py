@@ -1,6 +1,6 @@
 """Host arrays onto the devices, ahead of the step that needs them.
 
-A batch is {"images": uint8 [B, H, W, C], "labels": int32 [B] or uint8 [B, K], "position": int32 [B]}, on a canvas also
+A batch is {"images": uint8 [B, H, W, C], "labels": int32 [B] or uint8 [B, K], "position": uint32 [B]}, on a canvas also
 "sizes": int32 [B, 2], in evaluation also "mask": float32 [B]; its first axis is shared by the devices.
 """
 
@@ -16,12 +16,10 @@ from cnnjax.core.arrays import Batch
 
 
 def put(batch: dict[str, np.ndarray], sharding: Sharding) -> Batch:
-    """Puts one batch on the devices; where there are several processes, each gives its own share of the rows.
+    """Puts one batch on the devices, each of which takes its share of the rows.
 
     On the CPU the result may be an alias of the NumPy memory, so that must not be written to again.
     """
-    if jax.process_count() > 1:
-        return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}
     return jax.device_put(batch, sharding)
 
 
@@ -33,8 +31,3 @@ def ahead(batches: Iterable[Any], count: int = 2) -> Iterator[Any]:
         if len(waiting) > count:
             yield waiting.popleft()
     yield from waiting
-
-
-def share(array: np.ndarray) -> np.ndarray:
-    """Returns this process's rows of a global array of indices or positions."""
-    return np.array_split(array, jax.process_count())[jax.process_index()]

@@ -24,6 +24,8 @@ from cnnjax.core.registry import nearest
 from cnnjax.core.statistics import Statistics
 from cnnjax.data.decode import load
 
+Store = Literal["pixels", "encoded"]
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -47,7 +49,7 @@ class Dataset:
     multi_label: bool
     counts: Mapping[str, int]
     shape: tuple[int, int, int]
-    store: Literal["pixels", "encoded"]
+    store: Store
     rule: Mapping[str, Any]
     statistics: Statistics
     digest: str
@@ -97,21 +99,29 @@ class Split:
     def __init__(self, dataset: Dataset, name: str):
         self.name = name
         self._dataset = dataset
-        folder = dataset.folder
-        self.labels = np.load(folder / f"{name}-labels.npy", allow_pickle=False)
-        sizes = folder / f"{name}-sizes.npy"
-        self.sizes = np.load(sizes, allow_pickle=False) if sizes.exists() else None
+        self.labels = self._load(f"{name}-labels.npy")
+        self.sizes = self._load(f"{name}-sizes.npy") if dataset.rule["resize"] == "pad" else None
         counts = dataset.shards[name]
         self._starts = np.cumsum([0, *counts])
+        shards = [shard_name(name, number, dataset.store) for number in range(len(counts))]
         if dataset.store == "pixels":
-            paths = [folder / shard_name(name, number, "pixels") for number in range(len(counts))]
-            lost = [path for path in paths if not path.is_file()]
-            if lost:
-                raise UserError(f"{lost[0]} is gone; delete the folder it was in, and the data are prepared again")
-            self._pixels = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
+            self._pixels = [self._load(shard, mmap_mode="r") for shard in shards]
+        elif lost := [shard for shard in shards if not (dataset.folder / shard).is_file()]:
+            raise self._lost(lost[0])
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def _load(self, name: str, mmap_mode: Literal["r"] | None = None) -> HostArray:
+        try:
+            array: HostArray = np.load(self._dataset.folder / name, mmap_mode, allow_pickle=False)
+            return array
+        except (OSError, ValueError, EOFError) as error:
+            raise self._lost(name) from error
+
+    def _lost(self, name: str) -> UserError:
+        folder = self._dataset.folder
+        return UserError(f"{folder / name} is gone or cut off; delete {folder}, and the data are prepared again")
 
     @functools.cached_property
     def names(self) -> list[str]:
@@ -174,6 +184,6 @@ class Split:
         return contents
 
 
-def shard_name(split: str, number: int, store: Literal["pixels", "encoded"]) -> str:
+def shard_name(split: str, number: int, store: Store) -> str:
     """Returns the file name of one shard."""
     return f"{split}-{number:05d}.{'npy' if store == 'pixels' else 'array_record'}"

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from cnnjax.core.arrays import Batch
 from cnnjax.core.mesh import by_batch
-from cnnjax.data.feed import ahead, put, share
+from cnnjax.data.feed import ahead, put
 from cnnjax.data.shards import Split
 
 IN_FLIGHT = 2  # batches on their way to the device while a step runs
@@ -44,7 +44,7 @@ class Streamed:
         import grain
 
         def gather(number: int) -> dict[str, np.ndarray]:
-            row = {name: share(array) for name, array in rows[number].items()}
+            row = dict(rows[number])
             index = row.pop("index")
             index = index if self._indices is None else self._indices[index]
             row |= {"images": self._split.gather(index), "labels": self._split.labels[index]}

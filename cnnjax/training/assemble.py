@@ -34,7 +34,7 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
             f"config.model.input_size={'x'.join(map(str, size))} has {size[2]} channels, but the pictures have "
             f"{shape[2]}; set config.data.channels={size[2]}, or the input size to match"
         )
-    if dataset.multi_label and config.train.loss == "softmax":
+    if dataset.multi_label and config.train.loss != "sigmoid":
         raise UserError(f"{config.data.source} gives several labels a picture; set config.train.loss=sigmoid")
     model = dataclasses.replace(config.model, num_classes=classes, input_size=size)
     reading = dataset.reading
@@ -42,16 +42,16 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
     return dataclasses.replace(config, data=data, model=model)
 
 
-def build_model(config: Experiment) -> Model:
+def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
     """The model of a config whose input size and number of classes are known.
 
-    Two classes under the sigmoid loss share one output; `train.overfit` switches dropout off.
+    Two classes that exclude each other share one output under the sigmoid loss; `train.overfit` switches dropout off.
     """
     model, classes, loss = config.model, config.model.num_classes, config.train.loss
     automatic: Literal["float32", "bfloat16"] = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     return create_model(
         model.name,
-        1 if loss == "sigmoid" and classes == 2 else classes,
+        1 if loss == "sigmoid" and classes == 2 and not multi_label else classes,
         input_size=model.input_size,
         dtype=automatic if model.dtype == "auto" else model.dtype,
         dropout=0.0 if config.train.overfit else model.dropout,
@@ -61,7 +61,7 @@ def build_model(config: Experiment) -> Model:
 
 def assemble(config: Experiment, dataset: Dataset, length: Length, *, view: str = "single") -> Parts:
     """Everything that the steps are traced from; `view` names how evaluation looks at a picture."""
-    model = build_model(config)
+    model = build_model(config, multi_label=dataset.multi_label)
     size, statistics = model.input_size[:2], dataset.statistics
     return Parts(
         config=config,

@@ -27,10 +27,12 @@ class Checkpoints:
 
     Args:
       folder: `RunDir.checkpoints`; made at the first save.
+      read_only: leaves alone what a training run beside this process may be writing.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, read_only: bool = False):
         self._keep = _Keep()
+        self._read_only = read_only
         self._folder = folder
         self._manager: ocp.CheckpointManager | None = None
         if folder.is_dir():
@@ -39,7 +41,10 @@ class Checkpoints:
     def _open(self) -> ocp.CheckpointManager:
         if self._manager is None:
             options = ocp.CheckpointManagerOptions(
-                preservation_policy=self._keep, cleanup_tmp_directories=True, enable_async_checkpointing=True
+                preservation_policy=self._keep,
+                cleanup_tmp_directories=not self._read_only,
+                enable_async_checkpointing=not self._read_only,
+                read_only=self._read_only,
             )
             self._manager = ocp.CheckpointManager(self._folder.absolute(), options=options)
         return self._manager

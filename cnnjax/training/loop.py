@@ -29,7 +29,7 @@ from cnnjax.training.stop import StopRequest
 
 Record = dict[str, Any]
 ALL_DONE, BUDGET_SPENT = "all steps done", "time budget spent"
-CONTINUABLE = (ALL_DONE, BUDGET_SPENT)  # endings after which a longer run goes on
+SHORTEST_PAUSE = 10  # seconds: epochs shorter than this share a checkpoint
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ class Length:
     def epoch(self, step: int) -> float:
         """Passes over the training set after `step` steps."""
         return step / self.steps_per_epoch
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether an epoch ends with this step."""
+        return math.floor(self.epoch(step) + 1e-9) > math.floor(self.epoch(step - 1) + 1e-9)
 
     def validates(self, step: int) -> bool:
         """Whether a multiple of `eval_every` epochs ends with this step, or the run does."""
@@ -105,7 +109,10 @@ class Loop:
                 now = time.monotonic()
                 validates = self.length.validates(step)
                 over_budget = bool(self.config.time_budget) and now - began >= self.config.time_budget
-                saves = now - saved_at >= self.config.checkpoint_every
+                unsaved = now - saved_at
+                saves = unsaved >= self.config.checkpoint_every or (
+                    self.length.ends_epoch(step) and unsaved >= SHORTEST_PAUSE
+                )
                 if not (validates or over_budget or saves or stop.signal):
                     continue
 
@@ -124,7 +131,7 @@ class Loop:
                 progress.seconds = time.monotonic() - began
                 self.checkpoints.save(state, progress)
                 saved_at = time.monotonic()
-                if stop.signal and not progress.finished:
+                if stop.signal:
                     self.checkpoints.wait()
                     raise Stopped(f"stopped and saved at step {step} of {self.length.steps}", stop.signal)
                 if progress.finished:
@@ -138,7 +145,9 @@ class Loop:
             self.checkpoints.wait()
             last = self.checkpoints.last()
             kept = f"the checkpoint of step {last} is kept" if last is not None else "no checkpoint was due before"
-            raise RunError(f"the loss is not finite at step {step} ({kept}); a lower config.optimizer.lr may help")
+            raise RunError(
+                f"the loss or its gradient is not finite at step {step} ({kept}); a lower config.optimizer.lr may help"
+            )
         window.add(values)
         if step % self.config.log_every == 0 and not final and not self.length.validates(step):
             self._emit(window.record(step))

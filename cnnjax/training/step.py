@@ -60,7 +60,7 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
     images, targets = parts.augment(
         batch["images"], as_targets(batch["labels"], width), batch["position"], batch.get("sizes")
     )
-    targets = losses.smooth(targets, config.train.label_smoothing)
+    targets = losses.smooth(targets, 0.0 if config.train.overfit else config.train.label_smoothing)
     key = keys.key(config.train.seed, "dropout", state.step)
 
     def gradient(params: Tree) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
@@ -122,7 +122,9 @@ def _loss(
         {"params": params, "batch_stats": batch_stats}, images, key, observe=observe
     )
     each = losses.LOSSES[config.train.loss](logits, targets)
-    loss = each.mean() + losses.penalties(params, l1=config.optimizer.l1, l2=config.optimizer.l2)
+    loss = each.mean()
+    if not config.train.overfit:
+        loss += losses.penalties(params, l1=config.optimizer.l1, l2=config.optimizer.l2)
     sums = {"loss": each.sum(), "top1": _hits(logits, targets).sum(), "count": jnp.float32(len(each)), **observed}
     return loss, (batch_stats, sums)
 

@@ -16,6 +16,7 @@ from cnnjax.core.arrays import HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, decode
+from cnnjax.data.listing import read_file
 from cnnjax.training.assemble import assemble, state_shapes
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length
@@ -75,10 +76,13 @@ class Run:
         return np.concatenate(rows)
 
     def _fit(self, item: Any) -> tuple[HostArray, tuple[int, int]]:
+        rule = self.config.data
         name = str(item) if isinstance(item, (str, Path)) else "an array"
-        content = Path(item).read_bytes() if isinstance(item, (str, Path)) else np.asarray(item)
-        image = decode.decode(content, self.config.data, name, self.dataset.shape[2])
-        fitted, true = decode.fit(image, self.config.data)
+        try:
+            content = read_file(item, rule.max_bytes) if isinstance(item, (str, Path)) else np.asarray(item)
+            fitted, true = decode.load(content, rule, name, self.dataset.shape[2])
+        except decode.BadPictureError as error:
+            raise UserError(f"{name} is no whole picture ({error.reason}); leave it out") from error
         if fitted.shape != self.dataset.shape:
             have, want = ("x".join(map(str, shape)) for shape in (fitted.shape, self.dataset.shape))
             raise UserError(
@@ -116,7 +120,7 @@ def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Ma
         config = changed
     dataset = Dataset.from_json(files.read_json(folder.dataset))
     parts = assemble(config, dataset, Length(1, 1, 1, 1.0), view=config.evaluate.views)
-    checkpoints = Checkpoints(folder.checkpoints)
+    checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     try:
         step = checkpoints.choose(checkpoint)
         here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

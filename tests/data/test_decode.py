@@ -1,16 +1,21 @@
 """Files of every kind that people have, judged by their bytes, against Pillow, OpenCV and NumPy."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageFile, ImageOps
 
 from cnnjax.config import Data
-from cnnjax.data.decode import BadPictureError, decode, fit, load, picture_files, resample
+from cnnjax.core.errors import UserError
+from cnnjax.data.decode import BadPictureError, decode, load
+from cnnjax.data.listing import files_below, picture_files
+from cnnjax.data.resize import fit, resample
 
 CONFIG = Data()
 SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "imagenet_sample"
@@ -64,11 +69,15 @@ def test_grey_jpeg():
     assert read(content, 3).shape == (48, 64, 3)
 
 
-def test_cmyk_jpeg():
-    """Pillow writes Adobe's inverted form; the colours come back."""
+def test_cmyk():
+    """Pillow writes Adobe's inverted JPEG; without Adobe's mark it is read alike, as browsers and ImageMagick do."""
     image = smooth()
     content = encoded(Image.fromarray(image).convert("CMYK"), "JPEG", quality=95)
     assert abs(read(content).astype(int) - image).mean() < 3
+    mark = content.index(b"\xff\xee")
+    (length,) = struct.unpack_from(">H", content, mark + 2)
+    np.testing.assert_array_equal(read(content[:mark] + content[mark + 2 + length :]), read(content))
+    np.testing.assert_array_equal(read(encoded(Image.fromarray(image).convert("CMYK"), "TIFF")), image)
 
 
 def test_alpha_is_laid_over_white():
@@ -84,6 +93,24 @@ def test_alpha_is_laid_over_white():
         np.testing.assert_array_equal(picture[3, 0], [255, 255, 255])
 
 
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_grey_with_alpha(form):
+    grey, alpha = smooth(channels=2)[..., 0].astype(float), smooth(channels=2)[..., 1].astype(float)
+    content = encoded(
+        Image.merge("LA", [Image.fromarray(band) for band in np.moveaxis(smooth(channels=2), 2, 0)]), form
+    )
+    expected = grey * alpha / 255 + 255 - alpha
+    assert read(content).shape == (48, 64, 1)
+    for channels in (None, 1, 3):
+        np.testing.assert_allclose(read(content, channels)[..., 0], expected, atol=1)
+
+
+def test_colour_modes_stay_colour_whatever_they_show():
+    """The first picture settles the channels of a set, and may happen to be grey."""
+    for mode in ("RGB", "RGBA", "P"):
+        assert read(encoded(Image.new("L", (4, 4), 99).convert(mode), "PNG")).shape == (4, 4, 3)
+
+
 def test_palettes():
     image = Image.new("P", (3, 1))
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
@@ -91,6 +118,8 @@ def test_palettes():
     np.testing.assert_array_equal(read(encoded(image, "PNG"))[0], np.diag([255, 255, 255]))
     see_through = encoded(image, "PNG", transparency=1)
     np.testing.assert_array_equal(read(see_through)[0], [[255, 0, 0], [255, 255, 255], [0, 0, 255]])
+    half = encoded(image, "PNG", transparency=bytes([255, 0, 51]))
+    np.testing.assert_array_equal(read(half)[0], [[255, 0, 0], [255, 255, 255], [204, 204, 255]])
 
 
 def test_sixteen_bits_are_scaled_not_clipped():
@@ -108,13 +137,38 @@ def test_exif_orientation(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = encoded(Image.fromarray(image), "JPEG", exif=exif, quality=95, subsampling=0)
-    from PIL import ImageOps
-
     with Image.open(io.BytesIO(content)) as picture:
         upright = np.asarray(ImageOps.exif_transpose(picture))
     assert abs(read(content).astype(int) - upright).max() <= 2
     reduced, _ = load(content, Data(resize="squash", size=(12, 10)), "picture", None)
     assert abs(reduced.astype(int) - resample(upright, (12, 10))).mean() < 3
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"garbage" * 9,
+        b"II*\0\xff\xff\0\0",
+        b"MM\0*\0\0\0\x08\0\x05\x01\x12",
+        b"MM\0*\0\0\0\x08\0\1\x01\x12\0\2\0\0\0\4abc\0",
+    ],
+)
+def test_damaged_exif_loses_no_pixel(damaged):
+    plain = encoded(Image.fromarray(smooth()), "JPEG")
+    segment = b"\xff\xe1" + struct.pack(">H", len(damaged) + 8) + b"Exif\0\0" + damaged
+    np.testing.assert_array_equal(read(plain[:2] + segment + plain[2:]), read(plain))
+    plain = encoded(Image.fromarray(smooth()), "PNG")
+    chunk = b"eXIf" + damaged
+    chunk = struct.pack(">I", len(damaged)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    np.testing.assert_array_equal(read(plain[:33] + chunk + plain[33:]), smooth())
+
+
+def test_odd_metadata_is_passed_over():
+    """Pillow warns of it, which the tests make an error."""
+    content = encoded(Image.fromarray(smooth()), "TIFF", tiffinfo={282: 1.0})
+    entry = content.index(struct.pack("<HHI", 282, 5, 1))
+    content = content[: entry + 4] + struct.pack("<I", 2) + content[entry + 8 :]
+    np.testing.assert_array_equal(read(content), smooth())
 
 
 def test_animations_give_their_first_frame():
@@ -144,6 +198,14 @@ def test_fractions_and_odd_arrays():
     for bad in (np.array([[0.0, 2.0]]), np.array([[-1]]), np.array([[70000]]), np.zeros(3, np.uint8)):
         with pytest.raises(BadPictureError):
             read(bad)
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((10**7, 10**7), "|u1"), ((10**4, 10**4, 100), "<f8"), ((48, 64), "|u1")])
+def test_no_room_is_made_for_what_an_array_header_promises(shape, kind):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+    with pytest.raises(BadPictureError, match="the file is cut off: its header says"):
+        read(file.getvalue() + b"0" * 1000)
 
 
 def pickled():
@@ -193,10 +255,37 @@ def test_a_foreign_file_is_called_that():
         read(b"just some text")
 
 
-def test_limits_hold_before_decoding():
-    bomb = encoded(Image.new("1", (20000, 20000)), "PNG")
-    with pytest.raises(BadPictureError, match=r"20000 x 20000 is more than|decompression bomb"):
+def black_png(side):
+    """Two colours, all pixels 0: 50 MB of them in 50 kB for a side of 20,000."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))]
+    chunks += [(b"IDAT", zlib.compress(bytes(side * (1 + -(-side // 8))))), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("side", "sentence"),
+    [
+        (20000, r"more pixels than config.data.max_pixels=178956970"),
+        (14000, r"14000 x 14000 is more than config.data.max_pixels=178956970"),
+    ],
+)
+def test_a_bomb_is_refused_by_its_header(side, sentence, monkeypatch):
+    """Pillow warns from its limit on and refuses from twice that; the file is not inflated in either case."""
+    bomb, inflated = black_png(side), []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: inflated.append(self.size))
+    with pytest.raises(BadPictureError, match=sentence):
         read(bomb)
+    assert not inflated
+
+
+def test_a_raised_limit_lets_large_pictures_through():
+    assert read(black_png(14000), config=Data(max_pixels=14000**2)).shape == (14000, 14000, 1)
+
+
+def test_limits_hold_before_decoding():
     for form in ("JPEG", "TIFF", "GIF"):
         with pytest.raises(BadPictureError, match=r"64 x 48 is more than config.data.max_pixels=3000"):
             read(encoded(Image.fromarray(smooth()), form), config=Data(max_pixels=3000))
@@ -208,17 +297,29 @@ def test_limits_hold_before_decoding():
 
 
 @pytest.mark.parametrize("channels", [1, 3, 13])
-def test_squash_and_center(channels):
+@pytest.mark.parametrize("size", [(20, 45), (30, 30), (150, 110)])
+def test_every_rule_against_opencv(channels, size):
     image = smooth(60, 90, channels)
-    squashed, true = fit(image, Data(resize="squash", size=(30, 30)))
-    assert true == (30, 30)
-    reference = cv2.resize(image, (30, 30), interpolation=cv2.INTER_AREA).reshape(30, 30, channels)
-    assert abs(squashed.astype(int) - reference).mean() < 2
-    centred, _ = fit(image, Data(resize="center", size=(30, 30)))
-    reference = cv2.resize(image[:, 15:75], (30, 30), interpolation=cv2.INTER_AREA).reshape(30, 30, channels)
-    assert abs(centred.astype(int) - reference).mean() < 2
-    larger, _ = fit(image, Data(resize="center", size=(120, 120)))
-    assert larger.shape == (120, 120, channels)
+
+    def reference(image, size):
+        how = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
+        return cv2.resize(image, size[::-1], interpolation=how).reshape(*size, channels)
+
+    def difference(rule, expected):
+        fitted, true = fit(image, Data(resize=rule, size=size))
+        assert fitted.shape == (*size, channels)
+        assert true == expected.shape[:2]
+        assert not fitted[true[0] :].any()
+        assert not fitted[:, true[1] :].any()
+        return abs(fitted[: true[0], : true[1]].astype(int) - expected).mean()
+
+    assert difference("squash", reference(image, size)) < 2
+    scale = max(size[0] / 60, size[1] / 90)
+    high, wide = round(size[0] / scale), round(size[1] / scale)
+    top, left = (60 - high) // 2, (90 - wide) // 2
+    assert difference("center", reference(image[top : top + high, left : left + wide], size)) < 2.5
+    scale = min(size[0] / 60, size[1] / 90, 1)
+    assert difference("pad", reference(image, (round(60 * scale), round(90 * scale)))) < 2
 
 
 def test_pad_shrinks_only_what_is_too_large():
@@ -233,13 +334,16 @@ def test_pad_shrinks_only_what_is_too_large():
 
 
 def test_none_leaves_it():
-    assert fit(smooth(), CONFIG)[0] is not None
-    np.testing.assert_array_equal(fit(smooth(), CONFIG)[0], smooth())
+    image, true = fit(smooth(), CONFIG)
+    np.testing.assert_array_equal(image, smooth())
+    assert true == (48, 64)
 
 
 def test_reduced_decoding_stays_close():
     content = encoded(Image.fromarray(smooth(480, 640)), "JPEG", quality=95)
     rule = Data(resize="center", size=(64, 64))
+    reduced = decode(content, CONFIG, "picture", None, at_least=(64, 64))
+    assert 128 <= reduced.shape[0] < 480, "smaller, but at least twice the size"
     quick, _ = load(content, rule, "picture", None)
     slow, _ = fit(read(content), rule)
     assert abs(quick.astype(int) - slow).mean() < 2
@@ -247,12 +351,13 @@ def test_reduced_decoding_stays_close():
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the ImageNet sample is not beside the checkout")
 def test_real_photographs_equal_pillow():
-    from PIL import ImageOps
-
     for path in sorted(SAMPLE.glob("*/*"))[::4]:
         with Image.open(path) as picture:
             truth = np.asarray(ImageOps.exif_transpose(picture).convert("RGB")).astype(int)
-        assert abs(decode(path.read_bytes(), CONFIG, path.name, 3) - truth).mean() < 0.5
+        content, rule = path.read_bytes(), Data(resize="center", size=(64, 64))
+        image = decode(content, CONFIG, path.name, 3)
+        assert abs(image - truth).max() <= 2
+        assert abs(load(content, rule, path.name, 3)[0].astype(int) - fit(image, rule)[0]).mean() < 4
 
 
 def test_picture_files(tmp_path):
@@ -261,6 +366,20 @@ def test_picture_files(tmp_path):
         (tmp_path / name).touch()
     found = picture_files([tmp_path / "single.png", tmp_path / "a"])
     assert [path.name for path in found] == ["single.png", "1.jpg", "2.jpg"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=rf"there is no file in {tmp_path / 'empty'}$"):
+        picture_files(str(tmp_path / "empty"))
+    with pytest.raises(UserError, match=r"there is no file or folder .*none"):
+        picture_files(tmp_path / "none")
+
+
+def test_order_of_files_is_that_of_their_paths(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("a/x", "a.b", "a-b", "B", "c"):
+        (tmp_path / name).touch()
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "around").symlink_to(tmp_path)
+    assert files_below(tmp_path) == sorted(path for path in tmp_path.rglob("*") if path.name not in ("a", "around"))
 
 
 # ---------------------------------------------------------------- what people's own files are like
@@ -290,8 +409,8 @@ def test_sixteen_bits_of_any_file(ending):
     with pytest.raises(BadPictureError, match=r"needs config.data.max_value=65535; save it as plain TIFF"):
         read(written_by_opencv(ending, twelve), config=rule)
     file = io.BytesIO()
-    tifffile.imwrite(file, twelve, photometric="rgb")
-    np.testing.assert_array_equal(read(file.getvalue(), config=rule), image)
+    tifffile.imwrite(file, twelve, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
+    np.testing.assert_array_equal(read(file.getvalue(), config=rule), np.rot90(image, -1))
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "group4"}])

@@ -1,22 +1,26 @@
 """Preparing once: splits, statistics, keys, broken runs, bad pictures; and reading the records back."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cnnjax.config import Data
 from cnnjax.core.errors import UserError
 from cnnjax.data import prepare as prepare_data
+from cnnjax.data import writer
 from cnnjax.data.shards import Dataset
 from cnnjax.data.splits import stratified
 
-prepare_module = sys.modules["cnnjax.data.prepare"]
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.fixture
@@ -118,14 +122,14 @@ def test_key_changes_with_what_changes_the_result(pictures):
 def test_second_call_reads_nothing(pictures, monkeypatch):
     config = Data(source=f"folder:{pictures}")
     first = prepare_data(config)
-    monkeypatch.setattr(prepare_module, "_Writer", None)
+    monkeypatch.setattr(writer.Writer, "write", None)
     assert prepare_data(config) == first
 
 
 @pytest.mark.parametrize("store", ["pixels", "encoded"])
 def test_shards_read_back_by_index(pictures, monkeypatch, store):
-    monkeypatch.setattr(prepare_module, "SHARD_BYTES", 7 * 20 * 24 * 3)
-    monkeypatch.setattr(prepare_module, "ENCODED_SHARD", 7)
+    monkeypatch.setattr(writer, "SHARD_BYTES", 7 * 20 * 24 * 3)
+    monkeypatch.setattr(writer, "ENCODED_SHARD", 7)
     dataset = prepare_data(Data(source=f"folder:{pictures}", store=store))
     split = dataset.split("train")
     assert len(dataset.shards["train"]) > 3
@@ -160,11 +164,11 @@ def test_arrays_can_be_encoded(tmp_path):
 
 @pytest.mark.parametrize("store", ["pixels", "encoded"])
 def test_broken_preparation_goes_on_and_ends_the_same(pictures, tmp_path, monkeypatch, store):
-    monkeypatch.setattr(prepare_module, "SHARD_BYTES", 5 * 20 * 24 * 3)
-    monkeypatch.setattr(prepare_module, "ENCODED_SHARD", 5)
+    monkeypatch.setattr(writer, "SHARD_BYTES", 5 * 20 * 24 * 3)
+    monkeypatch.setattr(writer, "ENCODED_SHARD", 5)
     config = Data(source=f"folder:{pictures}", store=store)
     unbroken = prepare_data(config, tmp_path / "unbroken")
-    real, calls = prepare_module._Writer._shard, []
+    real, calls = writer.Writer._shard, []
 
     def failing(self, *arguments):
         calls.append(arguments[2])
@@ -172,12 +176,13 @@ def test_broken_preparation_goes_on_and_ends_the_same(pictures, tmp_path, monkey
             raise KeyboardInterrupt
         return real(self, *arguments)
 
-    monkeypatch.setattr(prepare_module._Writer, "_shard", failing)
+    monkeypatch.setattr(writer.Writer, "_shard", failing)
     with pytest.raises(KeyboardInterrupt):
         prepare_data(config, tmp_path / "broken")
     (left,) = (tmp_path / "broken" / "prepared").iterdir()
     assert left.name.startswith(".partial-")
     total = sum(map(len, unbroken.shards.values()))
+    (left / ".train-00003.npy.torn").write_bytes(b"what a SIGKILL leaves")
     calls.clear()
     calls += [None] * 10  # no second failure
     broken = prepare_data(config, tmp_path / "broken")
@@ -185,12 +190,12 @@ def test_broken_preparation_goes_on_and_ends_the_same(pictures, tmp_path, monkey
     assert contents(broken.folder) == contents(unbroken.folder)
 
 
-def test_killed_preparation_goes_on(tmp_path):
+def test_killed_preparation_goes_on(tmp_path, monkeypatch):
     code = (
         "from cnnjax.config import Data; from cnnjax.data import prepare; prepare(Data(source='fake:96x96x3,10'), {!r})"
     )
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    script = "import cnnjax.data.prepare, sys; sys.modules['cnnjax.data.prepare'].SHARD_BYTES = 100 * 27648; "
+    script = "from cnnjax.data import writer; writer.SHARD_BYTES = 100 * 27648; "
     process = subprocess.Popen([sys.executable, "-c", script + code.format(str(tmp_path / "killed"))], env=environment)
     for _ in range(3000):
         if len(list((tmp_path / "killed").rglob("train-*.json"))) > 3:
@@ -198,13 +203,9 @@ def test_killed_preparation_goes_on(tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    prepare_module_bytes = prepare_module.SHARD_BYTES
-    try:
-        prepare_module.SHARD_BYTES = 100 * 27648
-        config = Data(source="fake:96x96x3,10")
-        killed, unbroken = prepare_data(config, tmp_path / "killed"), prepare_data(config, tmp_path / "unbroken")
-    finally:
-        prepare_module.SHARD_BYTES = prepare_module_bytes
+    monkeypatch.setattr(writer, "SHARD_BYTES", 100 * 27648)
+    config = Data(source="fake:96x96x3,10")
+    killed, unbroken = prepare_data(config, tmp_path / "killed"), prepare_data(config, tmp_path / "unbroken")
     assert contents(killed.folder) == contents(unbroken.folder)
     assert [path.name for path in (tmp_path / "killed" / "prepared").iterdir()] == [killed.folder.name]
 
@@ -241,6 +242,91 @@ def test_automatic_rule(pictures, tmp_path):
     mixed = prepare_data(Data(source=f"folder:{pictures}", resize="auto"))
     assert (mixed.reading.resize, mixed.reading.size, mixed.shape) == ("center", (64, 64), (64, 64, 3))
     assert prepare_data(Data(source=f"folder:{pictures}", resize="center", size=(64, 64))) == mixed
+
+
+@pytest.mark.parametrize("store", ["pixels", "encoded"])
+def test_a_shard_without_a_good_picture(pictures, monkeypatch, store):
+    monkeypatch.setattr(writer, "SHARD_BYTES", 4 * 20 * 24 * 3)
+    monkeypatch.setattr(writer, "ENCODED_SHARD", 4)
+    for number in range(5, 15):
+        (pictures / "bee" / f"{number:02d}.{'jpg' if number % 2 else 'png'}").write_bytes(b"torn")
+    rule = {"store": store, "val_fraction": 0.0, "test_fraction": 0.0, "bad_pictures": "skip"}
+    dataset = prepare_data(Data(source=f"folder:{pictures}", **rule))
+    assert 0 in dataset.shards["train"]
+    images, split = whole(dataset, "train")
+    assert len(split) == len(split.names) == 50
+    for image, name in zip(images, split.names, strict=True):
+        with Image.open(pictures / name) as picture:
+            assert abs(image - np.asarray(picture).astype(int)).max() <= 2
+
+
+def test_a_set_without_a_good_picture_is_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1").write_bytes(b"torn")
+    with pytest.raises(UserError, match="has no whole picture"):
+        prepare_data(Data(source=f"folder:{tmp_path}", bad_pictures="skip", val_fraction=0.0, test_fraction=0.0))
+
+
+def test_several_labels_stay_with_their_pictures(tmp_path):
+    rng = np.random.default_rng(0)
+    images, marks = rng.random((40, 6, 5)), rng.integers(0, 2, (40, 3))
+    np.savez(tmp_path / "a.npz", images=images, labels=marks)
+    dataset = prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}"))
+    assert dataset.multi_label
+    for name in dataset.counts:
+        got, split = whole(dataset, name)
+        numbers = [int(name.split("/")[1]) for name in split.names]
+        np.testing.assert_array_equal(split.labels, marks[numbers])
+        np.testing.assert_array_equal(got[..., 0], np.rint(images[numbers] * 255))
+
+
+def test_only_so_many_pictures_are_under_way(tmp_path, monkeypatch):
+    """Threads that are faster than the disk wait, so that memory does not grow with the set."""
+    monkeypatch.setattr(writer, "CHUNK", 2)
+    pool_of, lead, most = writer.ThreadPoolExecutor, [0], [0]
+
+    class Watched(pool_of):
+        def submit(self, *work):
+            lead[0] += 1
+            most[0] = max(most[0], lead[0])
+            return super().submit(*work)
+
+    def tick(what, total):
+        def taken(count=1, note=""):
+            lead[0] -= 1
+
+        return contextlib.nullcontext(taken)
+
+    monkeypatch.setattr(writer, "ThreadPoolExecutor", Watched)
+    monkeypatch.setattr(writer, "progress", tick)
+    np.savez(tmp_path / "a.npz", images=np.zeros((400, 4, 4), np.uint8), labels=np.arange(400) % 2)
+    prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}", threads=3), tmp_path)
+    assert most[0] == 2 * 3
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not beside the checkout")
+def test_real_photographs(tmp_path):
+    """100 ImageNet files, one a class, of all sizes, 12 of them grey and two with an EXIF orientation."""
+    rule = {"resize": "center", "size": (64, 64), "channels": 3, "val_fraction": 0.0, "test_fraction": 0.0}
+    dataset = prepare_data(Data(source=f"folder:{SHARED / 'imagenet_sample'}", **rule))
+    images, split = whole(dataset, "train")
+    assert images.shape == (100, 64, 64, 3)
+    assert split.labels.tolist() == list(range(100))
+    for image, name in list(zip(images, split.names, strict=True))[::9]:
+        with Image.open(SHARED / "imagenet_sample" / name) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        square = np.asarray(picture.crop((left, top, left + side, top + side)))
+        reference = cv2.resize(square, (64, 64), interpolation=cv2.INTER_AREA)
+        assert abs(image.astype(int) - reference).mean() < 6
+
+
+def test_a_data_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be written .*name another folder with --data_dir"):
+        prepare_data(Data(source="digits"), tmp_path / "file")
 
 
 def test_no_space(pictures, tmp_path, monkeypatch):
@@ -287,14 +373,14 @@ def test_two_runs_at_once_prepare_it_once(tmp_path):
 
 def test_large_pictures_are_worked_on_one_by_one(tmp_path, monkeypatch):
     """A chunk holds so many bytes of pixels, however many threads there are."""
-    monkeypatch.setattr(prepare_module, "CHUNK_BYTES", 20_000)
-    real, lengths = prepare_module._Writer._chunk, []
+    monkeypatch.setattr(writer, "CHUNK_BYTES", 20_000)
+    real, lengths = writer.Writer._chunk, []
 
     def counted(self, split, part, chunk):
         lengths.append((self.shape, len(chunk)))
         return real(self, split, part, chunk)
 
-    monkeypatch.setattr(prepare_module._Writer, "_chunk", counted)
+    monkeypatch.setattr(writer.Writer, "_chunk", counted)
     for side in (8, 100):
         np.savez(tmp_path / "a.npz", images=np.zeros((50, side, side), np.uint8), labels=np.arange(50) % 2)
         prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}"), tmp_path)

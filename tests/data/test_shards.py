@@ -1,24 +1,21 @@
 """Prepared records read back: several shards, the caller's array, indices that do not exist, files that are gone."""
 
 import dataclasses
-import sys
 
 import numpy as np
 import pytest
 
 from cnnjax.config import Data
 from cnnjax.core.errors import UserError
-from cnnjax.data import prepare
+from cnnjax.data import prepare, writer
 from cnnjax.data.shards import Dataset
-
-prepare_module = sys.modules["cnnjax.data.prepare"]
 
 
 @pytest.fixture(params=["pixels", "encoded"])
 def prepared(request, tmp_path, monkeypatch):
     """40 pictures 6 x 5 x 3 in shards of 7, and the array they came from."""
-    monkeypatch.setattr(prepare_module, "SHARD_BYTES", 7 * 6 * 5 * 3)
-    monkeypatch.setattr(prepare_module, "ENCODED_SHARD", 7)
+    monkeypatch.setattr(writer, "SHARD_BYTES", 7 * 6 * 5 * 3)
+    monkeypatch.setattr(writer, "ENCODED_SHARD", 7)
     images = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(40) % 4)
     config = Data(source=f"arrays:{tmp_path / 'a.npz'}", store=request.param, val_fraction=0.0, test_fraction=0.0)
@@ -54,10 +51,19 @@ def test_a_run_folder_can_keep_the_description(prepared, tmp_path):
 
 def test_a_lost_shard_is_named(prepared):
     dataset, _ = prepared
-    if dataset.store == "encoded":
-        pytest.skip("encoded shards are opened when they are read")
-    (dataset.folder / "train-00003.npy").unlink()
-    with pytest.raises(UserError, match=r"train-00003.npy is gone; delete the folder"):
+    (shard,) = dataset.folder.glob("train-00003.*")
+    shard.unlink()
+    with pytest.raises(
+        UserError, match=rf"{shard.name} is gone or cut off; delete .*, and the data are prepared again"
+    ):
+        dataset.split("train")
+
+
+def test_a_torn_shard_is_named(prepared):
+    dataset, _ = prepared
+    labels = dataset.folder / "train-labels.npy"
+    labels.write_bytes(labels.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"train-labels.npy is gone or cut off"):
         dataset.split("train")
 
 

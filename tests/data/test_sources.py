@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import struct
+import sys
 import tarfile
 import threading
 import zipfile
@@ -89,6 +90,25 @@ def test_folder_mistakes(tmp_path):
     expect_refusal(f"folder:{tmp_path / 'untrained'}", "has test, val but no train; put the training pictures into")
 
 
+def test_a_file_that_cannot_be_read_is_a_bad_picture_by_name(tmp_path):
+    for name in ("a/1.png", "b/1.png", "b/2.png"):
+        picture(tmp_path / name)
+    (tmp_path / "a" / "2.png").symlink_to(tmp_path / "nowhere")
+    training = source(f"folder:{tmp_path}").splits["train"]
+    (tmp_path / "b" / "1.png").unlink()
+    for index, name in ((1, "a/2.png"), (2, "b/1.png")):
+        with pytest.raises(BadPictureError, match=f"^{name} is no whole picture .No such file"):
+            training.read(index)
+    assert training.read(3) == (tmp_path / "b" / "2.png").read_bytes()
+
+
+def test_of_a_large_file_only_so_much_is_read_as_shows_it(tmp_path):
+    for name in ("a/1", "b/1"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(bytes(1000))
+    assert len(source(f"folder:{tmp_path}", max_bytes=10).splits["train"].read(0)) == 11
+
+
 def archive(path, names, content=None):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name in names:
@@ -108,6 +128,13 @@ def test_zip(tmp_path):
     }
 
 
+def test_zip_with_other_files_beside_the_classes(tmp_path):
+    for names in (["README", "x/1", "y/2"], ["top/README", "top/x/1", "top/y/2"], ["READ.ME", "a/b/x/1", "a/b/y/2"]):
+        found = source(archive(tmp_path / "a.zip", names))
+        assert found.class_names == ("x", "y")
+        assert list(found.splits["train"].names) == names[1:]
+
+
 def test_zip_mistakes(tmp_path):
     expect_refusal(f"zip:{tmp_path / 'none.zip'}", "there is no archive")
     (tmp_path / "torn.zip").write_bytes(b"PK\x03\x04 torn")
@@ -115,6 +142,9 @@ def test_zip_mistakes(tmp_path):
     expect_refusal(archive(tmp_path / "a.zip", ["../x/1", "y/1"]), "points out of the archive")
     expect_refusal(archive(tmp_path / "b.zip", ["/x/1", "y/1"]), "points out of the archive")
     expect_refusal(archive(tmp_path / "c.zip", ["1", "2"]), "has no class folders")
+    expect_refusal(archive(tmp_path / "f.zip", ["test/x/1", "val/x/1"]), "has test, val but no train")
+    expect_refusal(archive(tmp_path / "g.zip", ["train/x/1", "train/y/1", "val/x/1"]), "different classes .y is not in")
+    expect_refusal(archive(tmp_path / "h.zip", ["x/1", "x/2"]), "has only one class, x")
     found = source(archive(tmp_path / "d.zip", ["x/1", "y/1"], b"0" * 10_000_000), max_bytes=1000)
     with pytest.raises(BadPictureError, match="max_bytes"):
         found.splits["train"].read(0)
@@ -124,6 +154,18 @@ def test_zip_mistakes(tmp_path):
     content[40:44] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
     with pytest.raises(BadPictureError, match="x/1 is no whole picture"):
+        source(text).splits["train"].read(0)
+    assert source(text).splits["train"].read(1) == b"0123456789" * 100
+
+
+def test_an_encrypted_member_is_bad_by_name(tmp_path):
+    path = tmp_path / "a.zip"
+    text = archive(path, ["x/1", "y/1"], b"0123456789" * 100)
+    content = bytearray(path.read_bytes())
+    content[6] |= 1  # the flag of the first member, and the same in the list at the end
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(BadPictureError, match=r"x/1 is no whole picture .*encrypted"):
         source(text).splits["train"].read(0)
 
 
@@ -164,6 +206,9 @@ def test_table_mistakes(tmp_path):
     expect_refusal(table(tmp_path, [["1.png"]]), "picture 1 .* not path,label")
     expect_refusal(table(tmp_path, [["1.png", "a", "practice"]]), "not path,label or path,label,split")
     expect_refusal(table(tmp_path, [["1.png", "a", "test"]]), "no line of the split train")
+    expect_refusal(table(tmp_path, [["1.png", "a"]]), "has only one class, a")
+    (tmp_path / "list.csv").write_bytes(b"1.png,\xff\xfe")
+    expect_refusal(f"table:{tmp_path / 'list.csv'}", "is no CSV text")
 
 
 # ---------------------------------------------------------------- arrays
@@ -186,6 +231,15 @@ def test_arrays(tmp_path, names, splits):
     assert found.class_names == ("no", "yes")
     np.testing.assert_array_equal(found.splits["train"].read(1), images[1])
     assert found.splits["train"].labels.tolist() == [0, 1]
+
+
+def test_arrays_with_several_labels(tmp_path):
+    marks = np.array([[1, 0, 1], [0, 1, 0]], bool)
+    np.savez(tmp_path / "a.npz", x_train=np.zeros((2, 4, 4)), y_train=marks)
+    found = source(f"arrays:{tmp_path / 'a.npz'}", class_names=("sky", "sea", "land"))
+    assert found.splits["train"].labels.dtype == np.uint8
+    np.testing.assert_array_equal(found.splits["train"].labels, marks)
+    expect_refusal(f"arrays:{tmp_path / 'a.npz'}", "gives 2 names", class_names=("sky", "sea"))
 
 
 def test_array_mistakes(tmp_path):
@@ -242,6 +296,10 @@ def test_idx(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").unlink()
     expect_refusal(f"idx:{tmp_path}", r"has no train-images-idx3-ubyte \(.gz\); put the file there")
     expect_refusal("idx:/nowhere", "there is no folder")
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(np.ones((20, 28, 28))))[:-20])
+    expect_refusal(f"idx:{tmp_path}", r"train-images-idx3-ubyte.gz is damaged .*; fetch it again")
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((19, 28, 28))))
+    expect_refusal(f"idx:{tmp_path}", "do not fit together")
 
 
 @pytest.fixture
@@ -300,6 +358,9 @@ def test_torn_and_missing_downloads_leave_nothing(tmp_path, server, monkeypatch)
         tmp_path / "data",
     )
     (root / "train-images-idx3-ubyte.gz").write_bytes(b"0" * 1000)
+    expect_refusal("mnist", "cannot be fetched .*put that file into", tmp_path / "data")
+    (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"0" * 1000))
+    expect_refusal("mnist", "cannot be fetched .*its sha256 differs.*; put that file into", tmp_path / "data")
     (root / "torn").touch()
     expect_refusal("mnist", "cannot be fetched .*put that file into", tmp_path / "data")
     assert not folder.exists()
@@ -312,7 +373,7 @@ def test_off_line_the_address_and_the_folder_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
-def test_cifar(tmp_path, monkeypatch, kind):
+def test_cifar(tmp_path, server, monkeypatch, kind):
     hundred = kind == "cifar100"
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
@@ -338,8 +399,13 @@ def test_cifar(tmp_path, monkeypatch, kind):
             file.addfile(info, io.BytesIO(content))
     expect_refusal(kind, "sha256 differs", tmp_path)
     digest = hashlib.sha256((tmp_path / kind / name).read_bytes()).hexdigest()
-    monkeypatch.setitem(HOMES, kind, Home("http://127.0.0.1:9/", {name: digest}))
-    found = source(kind, tmp_path)
+    root, address = server
+    (tmp_path / kind / name).rename(root / name)
+    monkeypatch.setitem(HOMES, kind, Home(address, {name: "0" * 64}))
+    expect_refusal(kind, "its sha256 differs", tmp_path / "data")
+    assert not (tmp_path / "data" / kind).exists()
+    monkeypatch.setitem(HOMES, kind, Home(address, {name: digest}))
+    found = source(kind, tmp_path / "data")
     assert found.class_names == ("ant", "bee", "cat", "dog")
     assert found.splits["train"].labels.tolist() == fine[:5].tolist()
     np.testing.assert_array_equal(found.splits["train"].read(2), images[2])
@@ -390,6 +456,20 @@ def test_tfds_that_was_prepared_elsewhere(tmp_path):
         assert opened.getpixel((0, 0)) == (3, 0, 0)
 
 
+def test_tfds_without_class_labels(tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    folder = tmp_path / "tfds" / "toys" / "1.0.0"
+    folder.mkdir(parents=True)
+    features = tfds.features.FeaturesDict({"image": tfds.features.Image(), "label": tfds.features.Scalar(np.int32)})
+    tfds.folder_dataset.write_metadata(data_dir=folder, features=features, check_data=False, split_infos=[])
+    expect_refusal("tfds:toys", "only sets with an image and a class label can be trained on", tmp_path)
+
+
+def test_tfds_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    expect_refusal("tfds:mnist", "needs tensorflow-datasets; install it with pip install tensorflow-datasets")
+
+
 def test_tfds_that_is_not_prepared(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     expect_refusal("tfds:mnist", r"tfds:mnist is not prepared .* needs TensorFlow; .*cnnjax\[tf\]", tmp_path)
@@ -406,4 +486,5 @@ def test_fake_pictures_are_the_same_every_time():
     assert len(small.class_names) == 7
     same, other = small.splits["train"].read(0).astype(int), small.splits["train"].read(7)
     assert 0 < abs(same - other).mean() < abs(same - small.splits["train"].read(1)).mean(), "classes look alike inside"
-    expect_refusal("fake:mars", "must be fake:imagenet or fake:HxWxC,CLASSES")
+    for form in ("mars", "20x30,7", "20x30x0,7", "20x30x5,7,8"):
+        expect_refusal(f"fake:{form}", "must be fake:imagenet or fake:HxWxC,CLASSES")

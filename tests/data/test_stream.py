@@ -1,4 +1,4 @@
-"""Streamed and resident batches are the same, and no buffer of the ring is filled again too early."""
+"""Streamed and resident batches are the same, and batches that are held keep their pictures."""
 
 from dataclasses import dataclass
 

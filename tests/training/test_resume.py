@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,51 @@ def test_finished_run_says_so(tiny, tmp_path, capsys):
     again = train(tiny(), tmp_path / "run")
     assert again == first
     assert "is finished" in capsys.readouterr().err
+
+
+def test_report_of_an_earlier_end_is_not_the_report_of_this_one(tiny, tmp_path, monkeypatch):
+    """The longer run is killed after its last checkpoint and before its evaluation."""
+    train(tiny(train__epochs=1), tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnjax.run._finish", lambda *arguments: {})
+        train(tiny(train__epochs=3), tmp_path / "run")
+    report = train(tiny(train__epochs=3), tmp_path / "run")
+    assert report["step"] == open_run(tmp_path / "run").step
+    assert report == json.loads(RunDir(tmp_path / "run").evaluation("test").read_text())
+    evaluate(tmp_path / "run", checkpoint="last")
+    assert train(tiny(train__epochs=3), tmp_path / "run") == report
+
+
+def test_evaluation_is_of_the_pictures_of_the_run(tiny, tmp_path, archive):
+    """Other pictures at the old place are refused; where the source is gone, the prepared copy serves."""
+    path = tmp_path / "moving.npz"
+    path.write_bytes(archive.read_bytes())
+    report = train(tiny(data__source=f"arrays:{path}"), tmp_path / "run")
+    path.unlink()
+    assert evaluate(tmp_path / "run") == report
+    shutil.rmtree(open_run(tmp_path / "run").dataset.folder)
+    with np.load(archive) as arrays:
+        changed = {name: arrays[name] for name in arrays}
+    changed["x_test"] = changed["x_test"][::-1]
+    np.savez(path, **changed)
+    with pytest.raises(UserError, match="no longer holds the pictures that the run was trained on"):
+        evaluate(tmp_path / "run")
+
+
+def test_readers_leave_a_save_under_way_alone(tiny, tmp_path):
+    train(tiny(train__epochs=1), tmp_path / "run")
+    under_way = RunDir(tmp_path / "run").checkpoints / "99.orbax-checkpoint-tmp"
+    (under_way / "state").mkdir(parents=True)
+    open_run(tmp_path / "run")
+    time.sleep(0.5)
+    assert under_way.is_dir()
+
+
+def test_start_that_broke_off_early_begins_again(tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".config.json.abc").touch()
+    (tmp_path / "run" / "failure.log").touch()
+    assert train(tiny(train__epochs=1), tmp_path / "run")["count"] == 30
 
 
 def test_longer_run_goes_on_where_the_schedule_allows(tiny, tmp_path):

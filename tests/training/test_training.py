@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import cnnjax
+from cnnjax.config import override
 from cnnjax.core import trees
 from cnnjax.core.errors import UserError
 from cnnjax.core.logs import read_metrics
@@ -99,6 +100,8 @@ def test_endings(tiny, tmp_path):
     assert open_run(tmp_path / "budget").step == 1
     assert steps["patience"] == 15  # 80 pictures are five steps an epoch; the first validation is the best
     assert steps["plateau"] == 20  # one good validation, two drops, and the third that is due ends the run
+    again = train(tiny(train__time_budget=1e-6), tmp_path / "budget")
+    assert again["step"] == 1, "the same budget is spent already"
     train(tiny(), tmp_path / "budget")
     assert open_run(tmp_path / "budget", checkpoint="last").step == 15, "more time goes on"
 
@@ -140,6 +143,23 @@ def test_two_classes_with_one_output(tmp_path, tiny, archive):
     assert probabilities.shape == (20, 2)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
     assert (probabilities.argmax(1) == keep["y_test"]).mean() > 0.9
+
+
+def test_two_labels_a_picture_are_two_outputs(tmp_path, tiny):
+    """Both, one or none of two labels: not two classes that exclude each other."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (120, 2))
+    images = rng.integers(0, 60, (120, 12, 12, 1), dtype=np.uint8)
+    images[labels[:, 0] == 1, :5, :, 0] += 150
+    images[labels[:, 1] == 1, 7:, :, 0] += 150
+    np.savez(tmp_path / "two.npz", images=images, labels=labels)
+    config = tiny(data__source=f"arrays:{tmp_path / 'two.npz'}", data__class_names=("up", "down"), train__epochs=12)
+    with pytest.raises(UserError, match=r"several labels a picture; set config.train.loss=sigmoid"):
+        train(config, tmp_path / "run")
+    report = train(override(config, {"train.loss": "sigmoid"}), tmp_path / "run")
+    assert report["exact_match"] > 0.9
+    probabilities = open_run(tmp_path / "run").predict(images)
+    assert ((probabilities > 0.5) == labels).mean() > 0.95
 
 
 def test_open_run_predicts_what_evaluate_counts(tiny, tmp_path, archive):

@@ -13,6 +13,7 @@ from cnnjax.config import Data
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
+from cnnjax.data.decode import BadPictureError
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,23 @@ def from_arrays(images: HostArray, labels: HostArray, prefix: str) -> Pictures:
 
 def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int) -> Pictures:
     """Pictures that are files; at most `limit` + 1 bytes of each are read, enough to see that it is too large."""
-    stats = [path.stat() for path in paths]
     names = [os.path.relpath(path, root) for path in paths]
+    versions = [_version(path) for path in paths]
 
     def read(index: int) -> bytes:
-        with open(paths[index], "rb") as file:
-            return file.read(limit + 1)
+        try:
+            with open(paths[index], "rb") as file:
+                return file.read(limit + 1)
+        except OSError as error:
+            raise BadPictureError(names[index], error.strerror or str(error)) from error
 
-    stamp = stamp_of([(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)])
-    return Pictures(labels, names, read, stamp, sum(stat.st_size for stat in stats))
+    return Pictures(labels, names, read, stamp_of(names, versions), sum(size for size, _ in versions))
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """(bytes, time of the last change); zeros for a link that leads nowhere, which is told by name when it is read."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns

@@ -13,7 +13,8 @@ import numpy as np
 
 from cnnjax.config import Data
 from cnnjax.core.errors import UserError
-from cnnjax.data.decode import BadPictureError, files_below, is_system
+from cnnjax.data.decode import BadPictureError
+from cnnjax.data.listing import files_below, is_system
 from cnnjax.data.sources import Pictures, Source, from_files, stamp_of
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -31,8 +32,7 @@ def _folder(root: Path, config: Data) -> Source:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; config.data.source=folder:PATH needs class folders in it")
     inside = _subfolders(root)
-    if inside and "train" not in inside and SPLITS.keys() >= set(inside):
-        raise UserError(f"{root} has {', '.join(inside)} but no train; put the training pictures into {root}/train")
+    _check_train(inside, str(root))
     tops = {SPLITS[name]: root / name for name in inside if name in SPLITS} if "train" in inside else {"": root}
     classes = {split: _subfolders(top) for split, top in tops.items()}
     _check_classes(classes, str(root))
@@ -52,6 +52,11 @@ def _folder(root: Path, config: Data) -> Source:
 
 def _subfolders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_system(path.name))
+
+
+def _check_train(tops: Sequence[str], where: str) -> None:
+    if tops and "train" not in tops and SPLITS.keys() >= set(tops):
+        raise UserError(f"{where} has {', '.join(tops)} but no train; put the training pictures into {where}/train")
 
 
 def _check_classes(classes: Mapping[str, Sequence[str]], where: str) -> None:
@@ -91,11 +96,13 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Tree:
         if ".." in parts or info.filename.startswith("/"):
             raise UserError(f"{path} holds {info.filename}, which points out of the archive; make it anew")
         members[info.filename] = parts
-    while members and all(len(parts) > 2 for parts in members.values()):
-        tops = {parts[0] for parts in members.values()}
+    while any(len(parts) > 2 for parts in members.values()):
+        tops = {parts[0] for parts in members.values() if len(parts) > 1}
         if len(tops) > 1 or tops & SPLITS.keys():
             break
-        members = {name: parts[1:] for name, parts in members.items()}
+        members = {name: parts[1:] for name, parts in members.items() if len(parts) > 1}
+    tops = {parts[0] for parts in members.values() if len(parts) > 1}
+    _check_train(sorted(tops), str(path))
     layered = any(parts[0] == "train" and len(parts) > 2 for parts in members.values())
     tree: Tree = {}
     for name, parts in sorted(members.items()):

@@ -5,9 +5,11 @@ is a pickle, which can run code.
 """
 
 import hashlib
+import http.client
 import tarfile
 import urllib.error
 import urllib.request
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,26 +106,31 @@ def _inflated(folder: Path, name: str, home: Home) -> bytes:
     try:
         path = find(folder, name)
     except UserError:
-        path = _fetch(f"{name}.gz", folder, home)
+        path = _fetch(f"{name}.gz", folder, home, home.digests[name])
     data = content(path)
     if hashlib.sha256(data).hexdigest() != home.digests[name]:
         raise UserError(f"{path} is not the {name} that is expected (sha256 differs); delete it to fetch it again")
     return data
 
 
-def _fetch(name: str, folder: Path, home: Home) -> Path:
-    """Downloads one file into the folder, whole or not at all."""
-    address, path = home.address + name, folder / name
+def _fetch(name: str, folder: Path, home: Home, digest: str) -> Path:
+    """Downloads one file into the folder: whole and the one that is expected, or not at all."""
+    address, path, sha = home.address + name, folder / name, hashlib.sha256()
+    # 47: a gzip header, and the largest window; an archive (.tar.gz) is pinned as it is.
+    unpack = bytes if name.endswith(".tar.gz") else zlib.decompressobj(47).decompress
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT) as answer, files.atomic(path) as file:
             size = int(answer.headers.get("Content-Length") or 0)
             with progress(f"fetching {name}", size >> 10) as tick:
                 while piece := answer.read(1 << 16):
                     file.write(piece)
+                    sha.update(unpack(piece))
                     tick(len(piece) >> 10)
             if size and file.tell() != size:
                 raise OSError(f"{file.tell():,} of {size:,} bytes came")
-    except (OSError, urllib.error.URLError) as error:
+            if sha.hexdigest() != digest:
+                raise OSError("what came is not the file that is expected: its sha256 differs")
+    except (OSError, zlib.error, http.client.HTTPException) as error:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
         if isinstance(error, urllib.error.HTTPError):
@@ -140,7 +147,7 @@ def _cifar(folder: Path, home: Home, config: Data) -> Source:
     ((name, digest),) = home.digests.items()
     path = folder / name
     if not path.is_file():
-        path = _fetch(name, folder, home)
+        path = _fetch(name, folder, home, digest)
     if files.sha256(path) != digest:
         raise UserError(f"{path} is not the archive that is expected (sha256 differs); delete it to fetch it again")
     try:

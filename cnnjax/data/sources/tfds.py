@@ -20,13 +20,17 @@ SPLITS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("
 
 def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
     """Opens tfds:NAME (or NAME/CONFIG:VERSION), looked for under the data folder and ~/tensorflow_datasets."""
-    import tensorflow_datasets as tfds
-
+    try:
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError:
+        raise UserError(
+            f"tfds:{place} needs tensorflow-datasets; install it with pip install tensorflow-datasets"
+        ) from None
     builder = _find(tfds, place, data_dir)
     features = builder.info.features
-    if "image" not in features or "label" not in features:
+    if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
         raise UserError(
-            f"tfds:{place} has {', '.join(features)}; only sets with an image and a label can be trained on"
+            f"tfds:{place} has {', '.join(features)}; only sets with an image and a class label can be trained on"
         )
     splits = {}
     for name, candidates in SPLITS.items():
