@@ -2,8 +2,8 @@
 
     python -m cnnjax.main --config configs/vgg_bn_fashion_mnist.py
 
-Hardware: two CPU cores, about an hour; a GPU takes minutes. Expected: see the README's table; published: 93-95 %,
-log loss 0.14-0.18.
+Hardware: two CPU cores, about an hour; a GPU takes minutes. Measured: 92.9 % test
+accuracy and log loss 0.20 after 7 epochs (rate drop at 5); published: 93-95 %, 0.14-0.18.
 """
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
