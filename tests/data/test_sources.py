@@ -461,7 +461,12 @@ def test_tfds_without_class_labels(tmp_path):
     folder = tmp_path / "tfds" / "toys" / "1.0.0"
     folder.mkdir(parents=True)
     features = tfds.features.FeaturesDict({"image": tfds.features.Image(), "label": tfds.features.Scalar(np.int32)})
-    tfds.folder_dataset.write_metadata(data_dir=folder, features=features, check_data=False, split_infos=[])
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=folder, dataset_name="toys", split="train", filetype_suffix="array_record"
+    )
+    (folder / "toys-train.array_record-00000-of-00001").touch()
+    info = tfds.core.SplitInfo(name="train", shard_lengths=[0], num_bytes=0, filename_template=template)
+    tfds.folder_dataset.write_metadata(data_dir=folder, features=features, check_data=False, split_infos=[info])
     expect_refusal("tfds:toys", "only sets with an image and a class label can be trained on", tmp_path)
 
 
