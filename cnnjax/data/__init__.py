@@ -1,8 +1,10 @@
 """Stage 1, data: a source -> prepared records -> batches of uint8 pictures on the devices; after it: augment.
 
-sources   where pictures come from      prepare  once: decode, check, resize, measure; splits: set some apart
-decode    files to pixels               shards   the prepared records, and reading them
-order     which picture comes when      resident, stream, feed   how batches reach the devices
+sources   where pictures come from           prepare  once: measure, split, write; found again later
+decode    files to pixels                    resize   to the size that a recipe asks for
+listing   which files of a folder count      splits   validation and test set apart
+writer    the work of prepare, in threads    shards   the prepared records, and reading them
+order     which picture comes when           resident, stream, feed   how batches reach the devices
 """
 
 from cnnjax.data.listing import picture_files as picture_files

@@ -26,7 +26,7 @@ from cnnjax.data.sources import Pictures, Source, open_source
 from cnnjax.data.splits import split_up
 from cnnjax.data.writer import Writer
 
-FORMAT = 2  # part of every key: a new layout of the shards gets folders of its own
+FORMAT = 1  # part of every key: a new layout of the shards gets folders of its own
 PIXELS_LIMIT = 64 << 30  # store=auto keeps encoded files from here on
 SIDES = (32, 48, 64, 96, 128)  # of resize=auto
 

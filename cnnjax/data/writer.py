@@ -4,13 +4,15 @@ A shard is whole when its sidecar (its name with .json: which pictures are in it
 run goes on at the first shard without one. At the end the sidecars become the files of the whole.
 """
 
+import contextlib
 import hashlib
+import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -24,13 +26,13 @@ from cnnjax.data.decode import BadPictureError, load
 from cnnjax.data.shards import Dataset, Store, shard_name
 from cnnjax.data.sources import Pictures, Source
 
-SHARD_BYTES = 256 << 20  # of pixels; the largest buffer that prepare holds
+SHARD_BYTES = 256 << 20  # of pixels
 ENCODED_SHARD = 4096  # pictures
 CHUNK = 32  # pictures a thread takes at once, fewer where they are large:
 CHUNK_BYTES = 8 << 20  # of decoded pixels
 
 Row = tuple[Any, tuple[int, int], str | None]
-"""What is stored of a picture (its pixels or its file), its true size, and what is wrong with it."""
+"""The bytes that are stored of a picture (its pixels or its file), its true size, and what is wrong with it."""
 
 
 class Writer:
@@ -96,33 +98,23 @@ class Writer:
         sizes: list[tuple[int, int]] = []
         skipped: list[str] = []
         sha = hashlib.sha256()
-        path = self.folder / shard_name(split, number, self.store)
-        images = np.empty((len(indices), *self.shape), np.uint8) if self.store == "pixels" else None
-        writer = _record_writer(path) if images is None else None
         length = max(min(CHUNK, CHUNK_BYTES // int(np.prod(self.shape))), 1)
         chunks = [indices[start : start + length] for start in range(0, len(indices), length)]
-        for chunk, (rows, moments) in zip(
-            chunks, _in_order(pool, window, chunks, lambda chunk: self._chunk(split, part, chunk)), strict=True
-        ):
-            tick(len(chunk))
-            measured.add_json(moments)
-            for index, (stored, true, error) in zip(chunk, rows, strict=True):
-                if error is not None:
-                    skipped.append(f"{part.names[index]}: {error}")
-                    continue
-                if images is not None:
-                    images[len(kept)] = stored
-                elif writer is not None:
-                    writer.write(stored)
+        done = _in_order(pool, window, chunks, lambda chunk: self._chunk(split, part, chunk))
+        path = self.folder / shard_name(split, number, self.store)
+        shard = _pixels(path, len(indices), self.shape) if self.store == "pixels" else _encoded(path)
+        with shard as write, contextlib.closing(done):
+            for chunk, (rows, moments) in zip(chunks, done, strict=True):
+                tick(len(chunk))
+                measured.add_json(moments)
+                for index, (stored, true, error) in zip(chunk, rows, strict=True):
+                    if error is not None:
+                        skipped.append(f"{part.names[index]}: {error}")
+                        continue
+                    write(stored)
                     sha.update(stored)
-                kept.append(index)
-                sizes.append(true)
-        if images is not None:
-            sha.update(images[: len(kept)].reshape(-1).data)
-            with files.atomic(path) as file:
-                np.save(file, images[: len(kept)], allow_pickle=False)
-        elif writer is not None:
-            writer.close()
+                    kept.append(index)
+                    sizes.append(true)
         return {"kept": kept, "sizes": sizes, "skipped": skipped, "sha256": sha.hexdigest(), **measured.to_json()}
 
     def _chunk(self, split: str, part: Pictures, indices: range) -> tuple[list[Row], dict[str, Any]]:
@@ -149,7 +141,7 @@ class Writer:
         if measured is not None:
             measured.add(image[: true[0], : true[1]])
         if self.store == "pixels":
-            return image, true, None
+            return np.ascontiguousarray(image).data, true, None
         return content if isinstance(content, bytes) else _npy(content), true, None
 
     def _finish(self, key: str) -> None:
@@ -201,17 +193,37 @@ class Writer:
             np.save(file, array, allow_pickle=False)
 
 
-def _record_writer(path: Path) -> Any:
+@contextlib.contextmanager
+def _pixels(path: Path, count: int, shape: tuple[int, int, int]) -> Iterator[Callable[[memoryview], Any]]:
+    """Opens a shard of pixels, the file of numpy.save, which takes the bytes of one picture after the other."""
+    with files.atomic(path) as file:
+        _write_header(file, (count, *shape))
+        start = file.tell()
+        yield file.write
+        written = (file.tell() - start) // int(np.prod(shape))
+        if written < count:  # pictures were left out; NumPy's header keeps room for any number of rows
+            file.seek(0)
+            _write_header(file, (written, *shape))
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+@contextlib.contextmanager
+def _encoded(path: Path) -> Iterator[Callable[[bytes], Any]]:
+    """Opens a shard of encoded files, which takes one after the other."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    if path.exists():
-        path.unlink()  # of a broken run: only a shard with a sidecar is whole
-    return ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
+    path.unlink(missing_ok=True)  # of a broken run: only a shard with a sidecar is whole
+    writer = ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
+    try:
+        yield writer.write
+    finally:
+        writer.close()
 
 
 def _npy(array: HostArray) -> bytes:
-    import io
-
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()
@@ -219,7 +231,7 @@ def _npy(array: HostArray) -> bytes:
 
 def _in_order(
     pool: ThreadPoolExecutor, window: int, chunks: Sequence[range], work: Callable[[range], Any]
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yields work(chunk) in order; at most `window` chunks are under way, so memory stays bounded."""
     waiting: deque[Future[Any]] = deque()
     try:
