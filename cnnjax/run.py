@@ -58,7 +58,7 @@ def train(
     """Trains a recipe into a run folder, or goes on with the run that is there, and evaluates it.
 
     Args:
-      config: a recipe, such as `cnnjax.load("configs/lenet_digits.py").config`.
+      config: a recipe, such as `cnnjax.load_config("configs/lenet_digits.py")`.
       workdir: the run folder. The same call continues a broken run exactly; a finished one returns its figures at once.
       data_dir: where data are kept; default $CNNJAX_DATA_DIR, else ~/.cache/cnnjax.
       on_log: called with every line of metrics.jsonl.
@@ -93,7 +93,7 @@ def train(
         return _finish(run, config, data_dir, progress, int(state.step))
 
     start = int(state.step)
-    _describe(config, parts, dataset, length, mesh, start)
+    _announce(config, parts, dataset, length, mesh, start)
     load = loader(config, dataset, mesh)
     rows = data.TrainingRows(config.train.seed, count, config.data.batch_size, start=start, stop=length.steps)
     batches = load(training, chosen).batches(rows)
@@ -359,7 +359,7 @@ def _begin_or_go_on(parts: Parts, checkpoints: Checkpoints, length: Length, mesh
     return state, progress
 
 
-def _describe(config: Experiment, parts: Parts, dataset: Dataset, length: Length, mesh: Any, start: int) -> None:
+def _announce(config: Experiment, parts: Parts, dataset: Dataset, length: Length, mesh: Any, start: int) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in dataset.counts.items())
     params = trees.size(parts.model.shapes()["params"])
     logs.say(f"data: {config.data.source}, {counts} pictures of {len(dataset.class_names)} classes")

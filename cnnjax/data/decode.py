@@ -35,8 +35,8 @@ class BadPictureError(UserError):
 def load(content: bytes | HostArray, config: Data, name: str, channels: int | None) -> tuple[HostArray, Size]:
     """Decodes and fits one picture.
 
-    A JPEG at least twice as large as needed is decoded at a fraction of its size, which costs a fraction of the time;
-    it is never smaller than twice the target, so that the resampling behind it still averages.
+    A JPEG at least four times as large as needed is decoded at a fraction of its size, which costs a fraction of the
+    time; it is never smaller than twice the target, so that the resampling behind it still averages.
 
     Args:
       content: an encoded file, or an array [H, W] or [H, W, C] of uint8 or uint16.

@@ -107,10 +107,10 @@ def _is_at(handle: int, folder: Path) -> bool:
 
 def _decide(config: Data, training: Pictures) -> tuple[Data, tuple[int, int, int]]:
     """Settles resize=auto and the number of channels on the first good pictures; returns the shape of all."""
-    rng = np.linspace(0, len(training.labels) - 1, min(len(training.labels), 64)).astype(int)
+    spread = np.linspace(0, len(training.labels) - 1, min(len(training.labels), 64)).astype(int)
     first: HostArray | None = None
     sides = []
-    for index in rng if config.resize == "auto" else range(len(training.labels)):
+    for index in spread if config.resize == "auto" else range(len(training.labels)):
         try:
             image = decode(training.read(int(index)), config, training.names[int(index)], config.channels)
         except BadPictureError:

@@ -58,12 +58,16 @@ class Length:
 
     def ends_epoch(self, step: int) -> bool:
         """Whether an epoch ends with this step."""
-        return math.floor(self.epoch(step) + 1e-9) > math.floor(self.epoch(step - 1) + 1e-9)
+        return self._ends(step, 1.0)
 
     def validates(self, step: int) -> bool:
         """Whether a multiple of `eval_every` epochs ends with this step, or the run does."""
-        ends = math.floor(self.epoch(step) / self.eval_every + 1e-9)
-        return step == self.steps or ends > math.floor(self.epoch(step - 1) / self.eval_every + 1e-9)
+        return step == self.steps or self._ends(step, self.eval_every)
+
+    def _ends(self, step: int, epochs: float) -> bool:
+        """Whether a multiple of `epochs` ends with this step; the margin is for rounding in the division."""
+        done, before = (math.floor(self.epoch(number) / epochs + 1e-9) for number in (step, step - 1))
+        return done > before
 
 
 @dataclass
