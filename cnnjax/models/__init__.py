@@ -9,6 +9,7 @@ from cnnjax.models import alexnet as alexnet
 from cnnjax.models import lenet as lenet
 from cnnjax.models import picture_net as picture_net
 from cnnjax.models import plain as plain
+from cnnjax.models import resnet as resnet
 from cnnjax.models import small as small
 from cnnjax.models.base import Classifier as Classifier
 from cnnjax.models.base import list_models as list_models

@@ -8,10 +8,11 @@ from functools import partial
 from flax import linen as nn
 
 from cnnjax.models.base import Sequential, register_model
-from cnnjax.models.blocks import AdaptiveAvgPool, Conv, Dense, Dropout, Flatten, MaxPool, ReLU
+from cnnjax.models.blocks import Conv, Dense, Dropout, Flatten, ReLU
 from cnnjax.models.cards import IMAGENET_MEAN, IMAGENET_STD, Paper
 from cnnjax.models.initialisers import TORCH, gaussian
 from cnnjax.models.norm import LRN
+from cnnjax.models.pooling import AdaptiveAvgPool, MaxPool
 
 
 @register_model(

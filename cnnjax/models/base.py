@@ -20,12 +20,17 @@ from jax import lax
 from cnnjax.core.arrays import Array
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import Registry
-from cnnjax.models.blocks import AdaptiveAvgPool, Conv, Dense, Flatten, GlobalAvgPool
+from cnnjax.models import cards
+from cnnjax.models.blocks import Conv, Dense, Flatten
 from cnnjax.models.cards import Card
+from cnnjax.models.pooling import AdaptiveAvgPool, GlobalAvgPool
 
 
 class Classifier(nn.Module, kw_only=True):
     """Images [N, H, W, C] -> logits [N, num_classes]; a family defines `features` and `head`.
+
+    In training a net may also sow logits of auxiliary heads into the collection "auxiliary" (see `auxiliary`), and may
+    define `extra_loss(images, features, targets)` -> float32 [N], which is added to the loss of each picture.
 
     Attributes:
       remat: `chain` keeps no more than its ends and the results of convolutions and matrix products; the backward
@@ -35,6 +40,16 @@ class Classifier(nn.Module, kw_only=True):
 
     num_classes: int
     remat: bool = False
+
+    auxiliary_weight = 0.3
+    """Of each auxiliary head's loss."""
+
+    def auxiliary(self, name: str, values: Array, train: bool) -> None:
+        """Runs the head of this name in training, and when parameters are made, and notes its logits."""
+        if train or self.is_initializing():
+            logits = getattr(self, name)(values, train)
+            if train:
+                self.sow("auxiliary", name, logits, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
     def features(self, images: Array, train: bool = False) -> Array:
         raise NotImplementedError
@@ -120,13 +135,15 @@ MODELS: Registry[Entry] = Registry("model")
 Build = TypeVar("Build", bound=Callable[..., nn.Module])
 
 
-def register_model(name: str, *, input_size: tuple[int, int, int], **card: Any) -> Callable[[Build], Build]:
+def register_model(
+    name: str, *, input_size: tuple[int, int, int] | None = None, **card: Any
+) -> Callable[[Build], Build]:
     """Registers a net, one's own too: @register_model("mine", input_size=(32, 32, 3)) on a Flax module class.
 
     Args:
       name: what config.model.name calls it; registering the same class again (a cell run twice) replaces it.
-      input_size: (height, width, channels) when nobody says otherwise.
-      **card: further fields of the Card (num_classes, family, paper, ...).
+      input_size: (height, width, channels) when nobody says otherwise; None: that of published.csv.
+      **card: further fields of the Card (num_classes, family, paper, ...), over what published.csv says of the name.
 
     Returns:
       The decorator; it takes a module class, or functools.partial of one with a variant's fields.
@@ -136,7 +153,11 @@ def register_model(name: str, *, input_size: tuple[int, int, int], **card: Any) 
     """
 
     def register(build: Build) -> Build:
-        entry = Entry(build, Card(input_size=input_size, **card))
+        if name in cards.published():
+            sized: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
+            entry = Entry(build, cards.card(name, **sized, **card))
+        else:
+            entry = Entry(build, Card(input_size or (32, 32, 3), **card))
         _check_contract(name, entry.module_class)
         if name in MODELS and _same_class(MODELS[name].build, build):
             MODELS[name].build, MODELS[name].card = build, entry.card

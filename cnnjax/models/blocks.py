@@ -6,36 +6,22 @@ outputs]. Padding is written in pixels, never "SAME": at stride 2 that pads on o
 """
 
 import functools
-import math
 from collections.abc import Callable
-from typing import TypeAlias, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jax import lax
 
 from cnnjax.core.arrays import Array
 from cnnjax.models.initialisers import HE, Init
-
-Pair: TypeAlias = int | tuple[int, int]
-Padding: TypeAlias = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
-"""All sides alike, (vertical, horizontal), or ((top, bottom), (left, right))."""
+from cnnjax.models.norm import BatchNorm
+from cnnjax.models.padding import Padding, Pair, pair, sides
 
 # Up to so many groups are convolved one by one: on a CPU XLA's gradient of a grouped convolution is 8 times as slow
 # (AlexNet's second layer). Many thin groups (ResNeXt's 32, depthwise) would be as many kernels to launch and compile.
 SPLIT_GROUPS = 4
-
-
-def _pair(value: Pair) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else value
-
-
-def _sides(padding: Padding) -> tuple[tuple[int, int], tuple[int, int]]:
-    vertical, horizontal = (padding, padding) if isinstance(padding, int) else padding
-    sides = (_pair(vertical), _pair(horizontal))
-    return sides
 
 
 def convolve(inputs: Array, kernel: Array, *, stride: Pair = 1, padding: Padding = 0, groups: int = 1) -> Array:
@@ -45,8 +31,8 @@ def convolve(inputs: Array, kernel: Array, *, stride: Pair = 1, padding: Padding
         return lax.conv_general_dilated(
             part,
             weights,
-            _pair(stride),
-            _sides(padding),
+            pair(stride),
+            sides(padding, part, (weights.shape[0], weights.shape[1]), stride),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=groups,
         )
@@ -76,7 +62,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        height, width = _pair(self.kernel_size)
+        height, width = pair(self.kernel_size)
         channels = inputs.shape[-1] // self.groups
         shape = (height, width, channels, self.features)
         kernel = self.param("kernel", self.initial.kernel, shape, jnp.float32).astype(inputs.dtype)
@@ -103,126 +89,6 @@ class Dense(nn.Module):
             begin = self.initial.bias(inputs.shape[-1])
             outputs = outputs + self.param("bias", begin, (self.features,), jnp.float32).astype(inputs.dtype)
         return outputs
-
-
-# ---------------------------------------------------------------- pooling
-
-
-class MaxPool(nn.Module):
-    """Largest value of each window: MaxPool(3, stride=2) overlaps; stride None is the window's side.
-
-    Padding never wins: it counts as minus infinity.
-    """
-
-    window: Pair = 2
-    stride: Pair | None = None
-    padding: Padding = 0
-
-    @nn.compact
-    def __call__(self, inputs: Array, train: bool = False) -> Array:
-        window = _pair(self.window)
-        side_by_side = _pair(window if self.stride is None else self.stride) == window and not self.padding
-        if side_by_side and math.prod(window) < 128 and jax.default_backend() == "cpu":
-            return max_pool_by_index(inputs, window)
-        return _pool(nn.max_pool, self, inputs)
-
-
-class MinPool(MaxPool):
-    """Smallest value of each window."""
-
-    @nn.compact
-    def __call__(self, inputs: Array, train: bool = False) -> Array:
-        return -super().__call__(-inputs, train)
-
-
-class AvgPool(MaxPool):
-    """Mean of each window; zeros of the padding count, as PyTorch's default has it."""
-
-    @nn.compact
-    def __call__(self, inputs: Array, train: bool = False) -> Array:
-        return _pool(nn.avg_pool, self, inputs)
-
-
-def _pool(function: Callable[..., Array], layer: MaxPool, inputs: Array) -> Array:
-    # By keyword: exporters to ONNX replace these functions and know no positional arguments.
-    stride = layer.window if layer.stride is None else layer.stride
-    return function(inputs, window_shape=_pair(layer.window), strides=_pair(stride), padding=_sides(layer.padding))
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def max_pool_by_index(inputs: Array, window: tuple[int, int]) -> Array:
-    """Max-pooling by windows that do not overlap, whose gradient remembers where the maximum was.
-
-    Equal to nn.max_pool to the bit, in values and in gradients (the first of equal values gets it all). On a CPU XLA
-    finds the maxima a second time for the gradient, one by one: 22 ms for 64 x 28 x 28 x 32 where this takes 0.5.
-
-    Args:
-      inputs: [N, H, W, C]; rows and columns that fill no window are left out.
-      window: (height, width), fewer than 128 values.
-    """
-    return nn.max_pool(inputs, window_shape=window, strides=window, padding="VALID")
-
-
-def _pool_forward(inputs: Array, window: tuple[int, int]) -> tuple[Array, tuple[Array, Array]]:
-    count, height, width, channels = inputs.shape
-    (down, right), kept = window, inputs[:, : height // window[0] * window[0], : width // window[1] * window[1]]
-    cells = kept.reshape(count, height // down, down, width // right, right, channels)
-    parts = [cells[:, :, i, :, j] for i in range(down) for j in range(right)]
-    largest = functools.reduce(jnp.maximum, parts)
-    first = jnp.full(largest.shape, len(parts) - 1, jnp.int8)
-    for number in reversed(range(len(parts) - 1)):
-        first = jnp.where(parts[number] == largest, jnp.int8(number), first)
-    rest = jnp.zeros((height % down, width % right))  # by its shape alone, the size of what was left out
-    return largest, (first, rest)
-
-
-def _pool_backward(window: tuple[int, int], saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
-    first, rest = saved
-    count, height, width, channels = gradient.shape
-    down, right = window
-    places = np.arange(down * right, dtype=np.int8).reshape(1, 1, down, 1, right, 1)
-    spread = jnp.where(first[:, :, None, :, None] == places, gradient[:, :, None, :, None], 0)
-    whole = spread.reshape(count, height * down, width * right, channels).astype(gradient.dtype)
-    return (jnp.pad(whole, ((0, 0), (0, rest.shape[0]), (0, rest.shape[1]), (0, 0))),)
-
-
-max_pool_by_index.defvjp(_pool_forward, _pool_backward)
-
-
-class GlobalAvgPool(nn.Module):
-    """Mean over all positions: [N, H, W, C] -> [N, C]."""
-
-    @nn.compact
-    def __call__(self, inputs: Array, train: bool = False) -> Array:
-        return inputs.mean((1, 2))
-
-
-class AdaptiveAvgPool(nn.Module):
-    """Means over a fixed number of windows whatever the picture's size, by PyTorch's rule.
-
-    Window i of n over a side s covers floor(i s / n) .. ceil((i + 1) s / n), so windows may overlap, and a side shorter
-    than n repeats pixels. A picture of the output's size passes unchanged.
-    """
-
-    output_size: Pair
-
-    @nn.compact
-    def __call__(self, inputs: Array, train: bool = False) -> Array:
-        output = _pair(self.output_size)
-        if inputs.shape[1:3] == output:
-            return inputs
-        rows, columns = (
-            _means(side, windows).astype(inputs.dtype) for side, windows in zip(inputs.shape[1:3], output, strict=True)
-        )
-        return jnp.einsum("nhwc,ih,jw->nijc", inputs, rows, columns, precision=lax.Precision.HIGHEST)
-
-
-def _means(side: int, windows: int) -> Array:
-    matrix = np.zeros((windows, side), np.float32)
-    for i in range(windows):
-        start, end = i * side // windows, -(-(i + 1) * side // windows)
-        matrix[i, start:end] = 1 / (end - start)
-    return jnp.asarray(matrix)
 
 
 class Flatten(nn.Module):
@@ -252,8 +118,19 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "elu": jax.nn.elu,
     "leaky": lambda inputs: jnp.maximum(0.1 * inputs, inputs),
     "swish": jax.nn.silu,
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "relu6": jax.nn.relu6,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "hard_swish": jax.nn.hard_swish,
+    "identity": lambda inputs: inputs,
 }
-"""Beside ReLU: tanh, sigmoid, ELU (alpha 1), leaky ReLU max(0.1 x, x), swish x sigmoid(x)."""
+"""Beside ReLU: tanh, sigmoid, ELU (alpha 1), leaky ReLU max(0.1 x, x), swish x sigmoid(x), GELU (Hendrycks and Gimpel
+2016, exact), ReLU6 min(max(x, 0), 6), MobileNetV3's hard sigmoid relu6(x + 3) / 6 and hard swish x hard_sigmoid(x)."""
+
+
+def activation(name: str) -> nn.Module:
+    """The layer of an activation by name, "relu" or one of ACTIVATIONS."""
+    return ReLU() if name == "relu" else Activation(name)
 
 
 class Activation(nn.Module):
@@ -276,3 +153,78 @@ class Dropout(nn.Dropout):
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:  # type: ignore[override]
         return cast(Array, super().__call__(inputs, deterministic=not train))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training a share of the pictures skips the branch, the rest of it is scaled up.
+
+    Huang et al. 2016 (1603.09382), in the form of Larsson et al. 2017 (1605.07648) and EfficientNet: the draw is per
+    picture and survivors are divided by 1 - rate, so that evaluation is left as it is.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        if not train or not self.rate:
+            return inputs
+        shape = (inputs.shape[0],) + (1,) * (inputs.ndim - 1)
+        kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.rate, shape)
+        return jnp.where(kept, inputs / (1 - self.rate), 0)
+
+
+# ---------------------------------------------------------------- layers of layers
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, BatchNorm, activation; the parts are called `conv` and `bn`."""
+
+    features: int
+    kernel_size: Pair = 3
+    stride: Pair = 1
+    padding: Padding = 0
+    groups: int = 1
+    activation: str = "relu"
+    eps: float = 1e-5
+    momentum: float = 0.1
+    initial: Init = HE
+
+    def setup(self) -> None:
+        self.conv = Conv(
+            self.features,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            groups=self.groups,
+            use_bias=False,
+            initial=self.initial,
+        )
+        self.bn = BatchNorm(eps=self.eps, momentum=self.momentum)
+        self.act = activation(self.activation)
+
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        return cast(Array, self.act(self.bn(self.conv(inputs), train)))
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by a gate that two small dense layers draw from the means of all.
+
+    Hu et al. 2017 (1709.01507), equations 2 to 4.
+
+    Attributes:
+      reduced: width of the first, `fc1`; the second, `fc2`, has as many outputs as there are channels.
+      activation, gate: after the first and after the second.
+    """
+
+    reduced: int
+    activation: str = "relu"
+    gate: str = "sigmoid"
+    initial: Init = HE
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        means = inputs.mean((1, 2), keepdims=True)
+        hidden = Conv(self.reduced, 1, initial=self.initial, name="fc1")(means)
+        hidden = activation(self.activation)(hidden)
+        gates = Conv(inputs.shape[-1], 1, initial=self.initial, name="fc2")(hidden)
+        return inputs * ACTIVATIONS[self.gate](gates)

@@ -1,7 +1,18 @@
-"""What a model says about itself: the pictures it wants, where it was published and what it reached there."""
+"""What a model says about itself: the pictures it wants, where it was published and what it reached there.
 
+Two tables lie beside this file. published.csv has each variant's exact counts, multiply-adds and the reference that its
+name means; weights.csv the published weights that the bridge loads, with the pictures that they need and their
+accuracy on ImageNet's validation set.
+"""
+
+import csv
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from importlib import resources
+from typing import Any, Literal
+
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +30,51 @@ class Paper:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """One set of published weights.
+
+    Attributes:
+      source: whose file it is: torchvision, timm, keras or cadene.
+      tag: what the source calls it, such as IMAGENET1K_V2.
+      top1, top5: percent of ImageNet's validation set, one centre crop.
+      side: of the square input that this was measured at.
+      crop: input side / resized shorter side.
+      mean, std: per channel, in levels of 0-255.
+    """
+
+    source: str
+    tag: str
+    top1: float
+    top5: float
+    side: int
+    crop: float
+    interpolation: Interpolation
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A variant's row of published.csv.
+
+    Attributes:
+      reference: the implementation that the name means ("torchvision resnet50"), or "paper".
+      classes, side: for which the counts hold.
+      params: trainable ones, auxiliary heads included where the reference has them.
+      statistics: running means and variances.
+      macs: multiply-adds of convolutions and dense layers for one picture.
+    """
+
+    family: str
+    reference: str
+    side: int
+    classes: int
+    params: int
+    statistics: int
+    macs: int
+
+
+@dataclass(frozen=True)
 class Card:
     """One model's card; models never normalise, the pipeline reads here how to.
 
@@ -30,6 +86,8 @@ class Card:
       interpolation: how pictures are resized in evaluation.
       crop: input side / resized shorter side in evaluation.
       accuracy: the published result in words.
+      published: counts and reference; None for one's own.
+      weights: published ones, those that the name means by itself first.
     """
 
     input_size: tuple[int, int, int]
@@ -38,10 +96,95 @@ class Card:
     paper: Paper | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     crop: float = 1.0
     accuracy: str = ""
+    published: Published | None = None
+    weights: tuple[Weights, ...] = ()
 
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+
+NORMALISE = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "half": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "half128": ((128.0, 128.0, 128.0), (128.0, 128.0, 128.0)),
+    "caffe": ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+    "clip": ((122.7709383, 116.7460125, 104.09373615), (68.5005327, 66.6321579, 70.32316305)),
+    "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+}
+"""(mean, std) by a word of weights.csv: half maps 0-255 to -1..1, half128 to -1..0.99; caffe only subtracts (its order
+blue, green, red is turned when the weights are read)."""
+
+
+def card(name: str, *, paper: Paper | None = None, **changes: Any) -> Card:
+    """Makes the card of a variant that stands in published.csv.
+
+    Args:
+      name: the variant.
+      paper: of the family.
+      **changes: fields of the Card that the tables do not tell.
+    """
+    row, weights = published()[name], published_weights().get(name, ())
+    channels = 1 if row.side == 28 else 3
+    fields: dict[str, Any] = {
+        "input_size": (row.side, row.side, channels),
+        "num_classes": row.classes,
+        "family": row.family,
+        "paper": paper,
+        "published": row,
+        "weights": weights,
+    }
+    if row.classes == 1000:
+        fields |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "crop": 0.875}
+    if weights:
+        first = weights[0]
+        fields |= {
+            "mean": first.mean,
+            "std": first.std,
+            "crop": first.crop,
+            "interpolation": first.interpolation,
+            "accuracy": f"{first.source}'s weights {first.tag}: {first.top1:g} / {first.top5:g} % (top-1 / top-5)",
+        }
+    return Card(**(fields | changes))
+
+
+@functools.cache
+def published() -> Mapping[str, Published]:
+    """The rows of published.csv by name."""
+    rows = {}
+    for row in _table("published.csv"):
+        counts = {key: int(row[key]) for key in ("classes", "params", "statistics", "macs")}
+        rows[row["name"]] = Published(row["family"], row["reference"], int(row["input"]), **counts)
+    return rows
+
+
+@functools.cache
+def published_weights() -> Mapping[str, tuple[Weights, ...]]:
+    """The rows of weights.csv by name, the reference's own default first."""
+    found: dict[str, list[tuple[int, Weights]]] = {}
+    for row in _table("weights.csv"):
+        mean, std = NORMALISE[row["normalise"]]
+        weights = Weights(
+            row["source"],
+            row["tag"],
+            float(row["top1"]),
+            float(row["top5"]),
+            int(row["input"]),
+            float(row["crop"]),
+            "bicubic" if row["interpolation"] == "bicubic" else "bilinear",
+            mean,
+            std,
+        )
+        reference = published()[row["name"]].reference.split()[0].lower()
+        rank = 2 * (row["source"] != reference) + (row["default"] != "default")
+        found.setdefault(row["name"], []).append((rank, weights))
+    return {
+        name: tuple(weights for _, weights in sorted(rows, key=lambda pair: pair[0])) for name, rows in found.items()
+    }
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    text = resources.files("cnnjax.models").joinpath(name).read_text("utf-8")
+    return list(csv.DictReader(text.splitlines()))

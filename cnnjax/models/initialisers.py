@@ -51,5 +51,8 @@ GLOROT = Init(nn.initializers.glorot_uniform(), _constant(0.0))
 HE = Init(nn.initializers.variance_scaling(2.0, "fan_in", "normal"), _constant(0.0))
 """He et al. 2015 (1502.01852, equation 10): N(0, 2 / fan-in) keeps the variance through ReLU layers; biases 0."""
 
+HE_OUT = Init(nn.initializers.variance_scaling(2.0, "fan_out", "normal"), _constant(0.0))
+"""The same by the fan-out, N(0, 2 / fan-out), which keeps the gradients' variance: torchvision's ResNets."""
+
 TORCH = Init(nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"), _uniform_by_fan_in)
 """PyTorch's default for both: uniform within 1 / sqrt(fan-in)."""

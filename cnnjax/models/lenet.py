@@ -3,8 +3,9 @@
 from flax import linen as nn
 
 from cnnjax.models.base import Sequential, register_model
-from cnnjax.models.blocks import Conv, Dense, Flatten, MaxPool, ReLU
+from cnnjax.models.blocks import Conv, Dense, Flatten, ReLU
 from cnnjax.models.cards import Paper
+from cnnjax.models.pooling import MaxPool
 
 PAPER = Paper(
     "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner", 1998, "Gradient-based learning applied to document recognition"

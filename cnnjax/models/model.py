@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,25 @@ from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.models.base import find
 from cnnjax.models.cards import Card
+
+
+class Forward(NamedTuple):
+    """What the forward pass of a training step gives.
+
+    Attributes:
+      logits: float32 [N, num_classes].
+      batch_stats: the updated running statistics.
+      observed: with `observe`, and if the net has ReLU layers of models.blocks, {"dead_relu": share of their units (of
+        a map: channels) that no picture and no position of the batch switches on}.
+      auxiliary: logits of auxiliary heads, each float32 [N, num_classes]; their losses count `auxiliary_weight` times.
+      extra: float32 [N], what the net itself adds to the loss of each picture (a reconstruction), or None.
+    """
+
+    logits: Array
+    batch_stats: Tree
+    observed: dict[str, Array]
+    auxiliary: tuple[Array, ...] = ()
+    extra: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -65,31 +84,47 @@ class Model:
         return outputs.astype(jnp.float32)
 
     def apply_train(
-        self, variables: Tree, images: Array, key: Array, *, observe: bool = False
-    ) -> tuple[Array, Tree, dict[str, Array]]:
-        """The forward pass of a training step: dropout on, batch statistics used and updated.
+        self, variables: Tree, images: Array, key: Array, *, targets: Array | None = None, observe: bool = False
+    ) -> Forward:
+        """The forward pass of a training step: dropout on, batch statistics used and updated, auxiliary heads run.
 
-        Returns:
-          Logits float32 [N, num_classes]; the new batch_stats; what was observed: with `observe`, and if the net has
-          ReLU layers of models.blocks, {"dead_relu": share of their units (of a map: channels) that no picture and no
-          position of the batch switches on}.
+        Args:
+          targets: float32 [N, num_classes], for nets that have an extra loss; None: it is left out.
+          observe: see Forward.observed.
         """
-        mutable = ["batch_stats", "observed"] if observe else ["batch_stats"]
-
-        def forward(variables: Tree, images: Array, key: Array) -> tuple[Array, Tree]:
-            return self._run(variables, images, train=True, rngs={"dropout": key}, mutable=mutable)
-
-        logits, changed = forward(variables, images, key)
+        mutable = ["batch_stats", "auxiliary", *(["observed"] if observe else [])]
+        rngs = {"dropout": key}
+        (logits, extra), changed = self._run(variables, images, train=True, targets=targets, rngs=rngs, mutable=mutable)
         fired = jax.tree.leaves(changed.get("observed", {}))
         observed = {"dead_relu": 1 - jnp.concatenate(fired).mean(dtype=jnp.float32)} if fired else {}
-        return logits.astype(jnp.float32), changed.get("batch_stats", {}), observed
+        auxiliary = tuple(leaf.astype(jnp.float32) for leaf in jax.tree.leaves(changed.get("auxiliary", {})))
+        return Forward(logits.astype(jnp.float32), changed.get("batch_stats", {}), observed, auxiliary, extra)
 
-    def _run(self, variables: Tree, inputs: Array, *, train: bool, method: str = "__call__", **options: Any) -> Any:
-        def call(module: Any, inputs: Array) -> Array:
+    @property
+    def auxiliary_weight(self) -> float:
+        """Weight of each auxiliary head's loss; the net's own says, or GoogLeNet's 0.3."""
+        return float(getattr(self.module, "auxiliary_weight", 0.3))
+
+    def _run(
+        self,
+        variables: Tree,
+        inputs: Array,
+        *,
+        train: bool,
+        method: str = "__call__",
+        targets: Array | None = None,
+        **options: Any,
+    ) -> Any:
+        def call(module: Any, inputs: Array) -> Any:
             inputs = inputs.astype(self.dtype)
-            if method == "__call__":  # one's own module need not define it
-                return module.head(module.features(inputs, train=train), train=train)
-            return getattr(module, method)(inputs, train=train)
+            if method != "__call__":
+                return getattr(module, method)(inputs, train=train)
+            features = module.features(inputs, train=train)  # one's own module need not define __call__
+            logits = module.head(features, train=train)
+            if "mutable" not in options:
+                return logits
+            has_extra = targets is not None and hasattr(module, "extra_loss")
+            return logits, module.extra_loss(inputs, features, targets) if has_extra else None
 
         if self.dropout is None:
             return self.module.apply(variables, inputs, method=call, **options)

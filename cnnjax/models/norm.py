@@ -1,4 +1,4 @@
-"""Normalisation over the batch and over neighbouring channels."""
+"""Normalisation: over the batch, over the channels of a position, over groups of channels, over neighbours."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -70,3 +70,40 @@ class LRN(nn.Module):
         padding = [(0, 0)] * (inputs.ndim - 1) + [(self.size // 2, (self.size - 1) // 2)]
         total = lax.reduce_window(values * values, 0.0, lax.add, window, (1,) * inputs.ndim, padding)
         return (values * (self.k + self.alpha * total) ** -self.beta).astype(inputs.dtype)
+
+
+class LayerNorm(nn.Module):
+    """Normalises each position, or each token, over its channels (Ba et al. 2016, 1607.06450).
+
+    Attributes:
+      eps: added to the variance; PyTorch's default is 1e-5, that of the nets here 1e-6.
+    """
+
+    eps: float = 1e-6
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        values = inputs.astype(jnp.float32)
+        mean, var = values.mean(-1, keepdims=True), values.var(-1, keepdims=True)
+        return _shift_and_scale(self, (values - mean) * lax.rsqrt(var + self.eps)).astype(inputs.dtype)
+
+
+class GroupNorm(nn.Module):
+    """Normalises each picture over all positions and a group of neighbouring channels (Wu and He 2018, 1803.08494)."""
+
+    groups: int = 32
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        count, height, width, channels = inputs.shape
+        values = inputs.astype(jnp.float32).reshape(count, height, width, self.groups, channels // self.groups)
+        mean, var = values.mean((1, 2, 4), keepdims=True), values.var((1, 2, 4), keepdims=True)
+        normalised = ((values - mean) * lax.rsqrt(var + self.eps)).reshape(inputs.shape)
+        return _shift_and_scale(self, normalised).astype(inputs.dtype)
+
+
+def _shift_and_scale(layer: nn.Module, values: Array) -> Array:
+    channels = values.shape[-1:]
+    scale = layer.param("scale", nn.initializers.ones, channels, jnp.float32)
+    return values * scale + layer.param("bias", nn.initializers.zeros, channels, jnp.float32)

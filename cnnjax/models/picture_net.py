@@ -2,8 +2,9 @@
 
 from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
-from cnnjax.models.blocks import Conv, Dense, Dropout, GlobalAvgPool, MaxPool, ReLU
+from cnnjax.models.blocks import Conv, Dense, Dropout, ReLU
 from cnnjax.models.norm import BatchNorm
+from cnnjax.models.pooling import GlobalAvgPool, MaxPool
 
 WIDTHS = (32, 64, 128, 256)
 LARGE = 64  # pictures from this side on are pooled once more, right after the first convolution

@@ -18,7 +18,7 @@ from flax import linen as nn
 
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
-from cnnjax.models import blocks
+from cnnjax.models import blocks, pooling
 from cnnjax.models.base import Sequential
 from cnnjax.models.initialisers import HE, Init
 from cnnjax.models.norm import LRN, BatchNorm
@@ -88,7 +88,7 @@ def _conv(numbers: list[str | None], bias: bool, initial: Init) -> nn.Module:
     )
 
 
-def _pool(layer: type[blocks.MaxPool]) -> Callable[..., nn.Module]:
+def _pool(layer: type[pooling.MaxPool]) -> Callable[..., nn.Module]:
     def build(numbers: list[str | None], bias: bool, initial: Init) -> nn.Module:
         window, stride = numbers
         return layer(int(window or 2), stride=int(stride) if stride else None)
@@ -111,10 +111,10 @@ def _simple(layer: Callable[[], nn.Module]) -> Callable[..., nn.Module]:
 _N = "([1-9][0-9]*)"
 FORMS: dict[str, tuple[re.Pattern[str], Callable[..., nn.Module]]] = {
     "conv": (re.compile(f"conv{_N}(?:k{_N})?(?:s{_N})?(v)?"), _conv),
-    "pool": (re.compile(f"pool{_N}?(?:s{_N})?"), _pool(blocks.MaxPool)),
-    "avgpool": (re.compile(f"avgpool{_N}?(?:s{_N})?"), _pool(blocks.AvgPool)),
-    "minpool": (re.compile(f"minpool{_N}?(?:s{_N})?"), _pool(blocks.MinPool)),
-    "gap": (re.compile("gap"), _simple(blocks.GlobalAvgPool)),
+    "pool": (re.compile(f"pool{_N}?(?:s{_N})?"), _pool(pooling.MaxPool)),
+    "avgpool": (re.compile(f"avgpool{_N}?(?:s{_N})?"), _pool(pooling.AvgPool)),
+    "minpool": (re.compile(f"minpool{_N}?(?:s{_N})?"), _pool(pooling.MinPool)),
+    "gap": (re.compile("gap"), _simple(pooling.GlobalAvgPool)),
     "flatten": (re.compile("flatten"), _simple(blocks.Flatten)),
     "lrn": (re.compile("lrn"), _simple(LRN)),
     "bn": (re.compile("bn"), _simple(BatchNorm)),

@@ -118,15 +118,20 @@ def _loss(
 ) -> tuple[Array, tuple[Tree, dict[str, Array]]]:
     config = parts.config
     observe = config.train.log_dead_relu
-    logits, batch_stats, observed = parts.model.apply_train(
-        {"params": params, "batch_stats": batch_stats}, images, key, observe=observe
+    forward = parts.model.apply_train(
+        {"params": params, "batch_stats": batch_stats}, images, key, targets=targets, observe=observe
     )
-    each = losses.LOSSES[config.train.loss](logits, targets)
+    logits, function = forward.logits, losses.LOSSES[config.train.loss]
+    each = function(logits, targets)
     loss = each.mean()
+    for others in forward.auxiliary:
+        loss += parts.model.auxiliary_weight * function(others, targets).mean()
+    if forward.extra is not None:
+        loss += forward.extra.mean()
     if not config.train.overfit:
         loss += losses.penalties(params, l1=config.optimizer.l1, l2=config.optimizer.l2)
-    sums = {"loss": each.sum(), "top1": _hits(logits, targets).sum(), "count": jnp.float32(len(each)), **observed}
-    return loss, (batch_stats, sums)
+    sums = {"loss": each.sum(), "top1": _hits(logits, targets).sum(), "count": jnp.float32(len(each))}
+    return loss, (forward.batch_stats, sums | forward.observed)
 
 
 def _hits(logits: Array, targets: Array) -> Array:

@@ -12,7 +12,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from scipy import signal
 
-from cnnjax.models import blocks
+from cnnjax.models import blocks, pooling
 from cnnjax.models.initialisers import GLOROT, HE, TORCH, gaussian
 from cnnjax.models.norm import LRN, BatchNorm
 
@@ -50,11 +50,11 @@ def test_corner_of_the_three_channel_convolution():
 
 def test_mean_and_max_pooling_of_the_deck():
     rows = [[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]]
-    means = call(blocks.AvgPool(3, stride=1), grey(rows))[0, :, :, 0]
+    means = call(pooling.AvgPool(3, stride=1), grey(rows))[0, :, :, 0]
     np.testing.assert_allclose(means, [[1.7, 1.7, 1.7], [1.0, 1.2, 1.8], [1.1, 0.8, 1.3]], atol=0.05)
     rows = [[7, 2, 5, 2], [4, 5, 4, 7], [3, 3, 4, 2], [6, 4, 8, 6]]
-    assert call(blocks.MaxPool(2), grey(rows))[0, :, :, 0].tolist() == [[7, 7], [6, 8]]
-    assert call(blocks.MinPool(2), grey(rows))[0, :, :, 0].tolist() == [[2, 2], [3, 2]]
+    assert call(pooling.MaxPool(2), grey(rows))[0, :, :, 0].tolist() == [[7, 7], [6, 8]]
+    assert call(pooling.MinPool(2), grey(rows))[0, :, :, 0].tolist() == [[2, 2], [3, 2]]
 
 
 def test_curve_detector():
@@ -140,16 +140,16 @@ def test_pooling_by_index_equals_reduce_window_to_the_bit(height, width, window,
     def plain(values):
         return nn.max_pool(values, window_shape=window, strides=window, padding="VALID")
 
-    ours, theirs = both(lambda values: blocks.max_pool_by_index(values, window)), both(plain)
+    ours, theirs = both(lambda values: pooling.max_pool_by_index(values, window)), both(plain)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.dtype == dtype
         np.testing.assert_array_equal(np.asarray(mine, np.float32), np.asarray(other, np.float32))
-    np.testing.assert_array_equal(blocks.MaxPool(window).apply({}, inputs), ours[0])
+    np.testing.assert_array_equal(pooling.MaxPool(window).apply({}, inputs), ours[0])
 
 
 def test_overlapping_pool_pads_with_nothing():
     picture = -1 - np.abs(draw(1, 5, 5, 2))
-    outputs = call(blocks.MaxPool(3, stride=2, padding=1), picture)
+    outputs = call(pooling.MaxPool(3, stride=2, padding=1), picture)
     padded = np.pad(picture, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2]
     np.testing.assert_array_equal(outputs, windows.max((-1, -2)))
@@ -166,12 +166,12 @@ def test_adaptive_pool_by_pytorchs_rule(height, width, output):
             rows = slice(math.floor(i * height / output[0]), math.ceil((i + 1) * height / output[0]))
             columns = slice(math.floor(j * width / output[1]), math.ceil((j + 1) * width / output[1]))
             expected[:, i, j] = picture[:, rows, columns].mean((1, 2))
-    np.testing.assert_allclose(call(blocks.AdaptiveAvgPool(output), picture), expected, atol=1e-6)
+    np.testing.assert_allclose(call(pooling.AdaptiveAvgPool(output), picture), expected, atol=1e-6)
 
 
 def test_global_pool_and_flatten_keep_channels_fastest():
     picture = draw(2, 3, 4, 5)
-    np.testing.assert_allclose(call(blocks.GlobalAvgPool(), picture), picture.mean((1, 2)), atol=1e-6)
+    np.testing.assert_allclose(call(pooling.GlobalAvgPool(), picture), picture.mean((1, 2)), atol=1e-6)
     np.testing.assert_array_equal(call(blocks.Flatten(), picture), picture.reshape(2, 60))
 
 

@@ -49,7 +49,7 @@ def test_a_registered_flax_module_is_a_model_like_any_other():
     variables = model.init(KEY)
     images = jax.random.normal(KEY, (2, 10, 10, 3))
     assert model.apply(variables, images).shape == (2, 4)
-    logits, stats, observed = model.apply_train(variables, images, KEY, observe=True)
+    logits, stats, observed, *_ = model.apply_train(variables, images, KEY, observe=True)
     assert observed == {}
     assert np.any(stats["norm"]["mean"] != 0)
     again = create_model("mine", dropout=0.0).apply_train(variables, images, jax.random.key(1))[0]

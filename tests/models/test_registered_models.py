@@ -148,7 +148,7 @@ def test_forward_and_backward_for_real(name):
     @jax.jit
     def step(variables):
         def loss(params):
-            logits, stats, _ = model.apply_train({**variables, "params": params}, images, jax.random.key(2))
+            logits, stats, *_ = model.apply_train({**variables, "params": params}, images, jax.random.key(2))
             return -jax.nn.log_softmax(logits)[jnp.arange(4), labels].mean(), (logits, stats)
 
         return jax.grad(loss, has_aux=True)(variables["params"])
@@ -186,7 +186,7 @@ def test_bfloat16_computes_coarsely_and_keeps_float32():
     exact, coarse = (create_model(NET, 3, input_size=(8, 8, 1), dtype=dtype) for dtype in ("float32", "bfloat16"))
     variables = drawn(coarse)
     images = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
-    logits, stats, _ = coarse.apply_train(variables, images, KEY)
+    logits, stats, *_ = coarse.apply_train(variables, images, KEY)
     assert {leaf.dtype for leaf in jax.tree.leaves((logits, stats))} == {jnp.dtype("float32")}
     difference = np.abs(coarse.apply(variables, images) - exact.apply(variables, images)).max()
     assert 0 < difference < 0.05 * np.abs(exact.apply(variables, images)).max()
@@ -223,7 +223,7 @@ def test_remat_recomputes_all_but_convolutions_and_products():
         model = create_model(NET, 3, input_size=(8, 8, 1), remat=remat)
 
         def loss(params):
-            logits, stats, observed = model.apply_train({**variables, "params": params}, images, KEY, observe=True)
+            logits, stats, observed, *_ = model.apply_train({**variables, "params": params}, images, KEY, observe=True)
             return jnp.square(logits).sum(), (stats, observed)
 
         pull = jax.eval_shape(lambda params: jax.vjp(loss, params, has_aux=True)[1], variables["params"])

@@ -1,0 +1,134 @@
+"""Names and layouts of other libraries' weights, applied in both directions.
+
+Every leaf of a model's variables has one name in the source's file, so one table serves reading and writing. What the
+layouts differ in: PyTorch keeps convolution kernels as [outputs, inputs, height, width] and dense ones as [outputs,
+inputs], Keras depthwise ones as [height, width, channels, multiplier].
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from cnnjax.core import trees
+from cnnjax.core.arrays import HostArray, Tree
+from cnnjax.core.errors import UserError
+from cnnjax.models import Model
+from cnnjax.weights.names import NAMES, Names
+
+Source = Literal["torchvision", "timm", "cadene", "keras"]
+
+TORCH = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+KERAS = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
+IGNORED = re.compile(r"num_batches_tracked$")
+"""Names in files that stand for nothing here: PyTorch counts the batches that a BatchNorm has seen."""
+
+
+def read_variables(model: Model, state: Mapping[str, HostArray], source: Source) -> Tree:
+    """Returns {"params", "batch_stats"} of float32 arrays from a file's flat {name: array}.
+
+    Args:
+      model: whose shapes the arrays must have.
+      state: as `files.read` gives it.
+      source: whose names and layouts they are.
+
+    Raises:
+      UserError: names are missing, left over or of another shape; all of them are listed.
+    """
+    names, flat = table(model, source), trees.flatten(model.shapes())
+    keys = {path: key_of(path, flat, names, source) for path in flat}
+    rest = {key for key in state if not IGNORED.search(key)} - set(keys.values())
+    faults = [f"missing: {key}" for key in keys.values() if key not in state] + [
+        f"unknown: {key}" for key in sorted(rest)
+    ]
+    values = {}
+    for path, key in keys.items():
+        if key not in state:
+            continue
+        value = read_layout(state[key], path, flat[path].shape, names, source)
+        if value.shape != flat[path].shape:
+            shapes = " where the model has ".join(
+                "x".join(map(str, shape)) for shape in (value.shape, flat[path].shape)
+            )
+            faults.append(f"of another shape: {key} is {shapes}")
+        values[path] = np.ascontiguousarray(value, np.float32)
+    if faults:
+        raise UserError(f"these are no {source} weights of {model.name}: {'; '.join(faults)}")
+    return {"params": {}, "batch_stats": {}} | trees.unflatten(values)
+
+
+def write_state(model: Model, variables: Tree, source: Source) -> dict[str, HostArray]:
+    """The inverse of `read_variables`: a flat {name: array} in the source's names and layouts."""
+    names, flat = table(model, source), trees.flatten(variables)
+    state = {}
+    for path, leaf in flat.items():
+        key, value = key_of(path, flat, names, source), write_layout(np.asarray(leaf), path, names, source)
+        shape = next((shape for pattern, shape in names.shapes.items() if re.search(pattern, key)), value.shape)
+        state[key] = np.ascontiguousarray(value.reshape(shape))
+    return state
+
+
+def table(model: Model, source: Source) -> Names:
+    """The table of the model's family; UserError names the sources there are."""
+    family = model.card.family
+    if (family, source) not in NAMES:
+        known = [other for name, other in NAMES if name == family]
+        offer = f"its tables are for {' and '.join(known)}" if known else f"no library's files are known for {family}"
+        raise UserError(f"{source} weights of {model.name} cannot be read; {offer}")
+    return NAMES[family, source]
+
+
+def key_of(path: str, flat: Mapping[str, object], names: Names, source: Source) -> str:
+    """What a leaf, params/layer1_0/conv1/kernel, is called in the source's file."""
+    _, *modules, leaf = path.split("/")
+    if source == "keras":
+        # Keras calls a norm's shift beta, but a convolution's or dense layer's bias.
+        of_kernel = f"params/{'/'.join(modules)}/kernel" in flat
+        key = "/".join([*modules, leaf if of_kernel else KERAS.get(leaf, leaf)])
+    else:
+        key = ".".join([*modules, TORCH.get(leaf, leaf)])
+    for pattern, replacement in names.rules:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def read_layout(value: HostArray, path: str, shape: tuple[int, ...], names: Names, source: Source) -> HostArray:
+    """Turns a source's array into the layout of the leaf `path`, whose shape here is `shape`."""
+    module = path.split("/", 1)[1].rpartition("/")[0]
+    if path.endswith("/kernel"):
+        if source == "keras":
+            if value.ndim == 4 and len(shape) == 4 and shape[2] == 1 and value.shape[3] * value.shape[2] == shape[3]:
+                value = value.reshape(*value.shape[:2], 1, -1)  # depthwise
+        elif value.ndim == 4:
+            value = value.transpose(2, 3, 1, 0)
+        elif value.ndim == 2:
+            if module in names.flattened:
+                height, width = names.flattened[module]
+                value = value.reshape(len(value), -1, height, width).transpose(0, 2, 3, 1).reshape(len(value), -1)
+            value = value.T
+        if module == names.bgr:
+            value = value[:, :, ::-1]
+    if value.shape != shape and sorted(filter((1).__ne__, value.shape)) == sorted(filter((1).__ne__, shape)):
+        value = value.reshape(
+            shape
+        )  # axes of length one: a layer scale [C, 1, 1], a 1x1 convolution that is dense here
+    return value
+
+
+def write_layout(value: HostArray, path: str, names: Names, source: Source) -> HostArray:
+    """The inverse of `read_layout`."""
+    module = path.split("/", 1)[1].rpartition("/")[0]
+    if not path.endswith("/kernel"):
+        return value
+    if module == names.bgr:
+        value = value[:, :, ::-1]
+    if source == "keras":
+        return value
+    if value.ndim == 4:
+        return value.transpose(3, 2, 0, 1)
+    value = value.T
+    if module in names.flattened:
+        height, width = names.flattened[module]
+        value = value.reshape(len(value), height, width, -1).transpose(0, 3, 1, 2).reshape(len(value), -1)
+    return value

@@ -1,0 +1,94 @@
+"""Files of weights as flat {name: array}: safetensors, PyTorch's pickles behind a flag, Keras' HDF5."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cnnjax.core import files
+from cnnjax.core.arrays import HostArray
+from cnnjax.core.errors import UserError
+
+PICKLES = (".pth", ".pt", ".bin")
+
+
+def read(path: str | Path, *, allow_pickle: bool = False) -> dict[str, HostArray]:
+    """Reads a file of weights by its ending.
+
+    Args:
+      path: .safetensors, .h5 (Keras), or .pth, .pt or .bin (PyTorch).
+      allow_pickle: let PyTorch unpickle, with weights_only=True, which builds tensors and nothing else.
+
+    Raises:
+      UserError: no such file, an unknown or forbidden kind, or a damaged one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no file of weights {path}")
+    if path.suffix in PICKLES and not allow_pickle:
+        raise UserError(
+            f"{path} is a pickle, which can run code; save it as .safetensors, or trust it with --allow_pickle"
+        )
+    readers = {".safetensors": _read_safetensors, ".h5": _read_keras} | dict.fromkeys(PICKLES, _read_torch)
+    if path.suffix not in readers:
+        raise UserError(f"{path} is no file of weights by its name; it must end in {', '.join(readers)}")
+    try:
+        state = readers[path.suffix](path)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as {path.suffix}: {' '.join(str(error).split())[:200]}") from error
+    if not state:
+        raise UserError(f"{path} holds no weights")
+    return state
+
+
+def write(path: str | Path, state: Mapping[str, HostArray]) -> None:
+    """Writes .safetensors, atomically."""
+    from safetensors.numpy import save
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise UserError(f"{path} must end in .safetensors, the one kind that is written")
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {path.parent} to write {path.name} into")
+    with files.atomic(path) as partial:
+        partial.write(save(dict(state), metadata={"format": "pt"}))
+
+
+def _read_safetensors(path: Path) -> dict[str, HostArray]:
+    from safetensors.numpy import load_file
+
+    return dict(load_file(path))
+
+
+def _read_torch(path: Path) -> dict[str, HostArray]:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise UserError(f"reading {path} needs PyTorch; install cnnjax[parity], or save it as .safetensors") from None
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path} holds more than weights and is not unpickled; save its state_dict alone") from error
+    found = found.get("state_dict", found) if isinstance(found, dict) else found
+    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise UserError(f"{path} is no state_dict; save model.state_dict()")
+    return {key.removeprefix("module."): value.float().numpy() for key, value in found.items()}
+
+
+def _read_keras(path: Path) -> dict[str, HostArray]:
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        raise UserError(f"reading {path} needs h5py; install cnnjax[parity]") from None
+    state: dict[str, HostArray] = {}
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            state[name] = np.asarray(item)
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return state

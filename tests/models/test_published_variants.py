@@ -1,0 +1,135 @@
+"""Every variant of published.csv by shape, and the smallest of every family for real."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cnnjax.core import trees
+from cnnjax.models import create_model, list_models, summarise
+from cnnjax.models.cards import published
+
+NAMES = sorted(published())
+KEY = jax.random.key(0)
+
+# The smallest variant of each family: (pictures, parameters whose gradient must be zero, by the end of their path)
+SMALL = {
+    "lenet5": ((28, 28, 1), ()),
+    "alexnet": ((63, 63, 3), ()),
+    "resnet18": ((32, 32, 3), ()),
+}
+
+
+def test_every_variant_is_registered():
+    assert set(NAMES) <= set(list_models())
+    assert {published()[name].family for name in NAMES} == {published()[name].family for name in SMALL}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exact_counts(name):
+    row, model = published()[name], create_model(name)
+    shapes = model.shapes()
+    assert trees.size(shapes["params"]) == row.params
+    assert trees.size(shapes["batch_stats"]) == row.statistics
+    table = summarise(model)
+    assert table.params == row.params
+    assert table.macs == pytest.approx(row.macs, rel=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_can_be_traced(name):
+    model = create_model(name)
+    images = jax.ShapeDtypeStruct((2, *model.input_size), jnp.float32)
+
+    def loss(params, stats, images):
+        forward = model.apply_train({"params": params, "batch_stats": stats}, images, KEY)
+        return sum(jnp.square(logits).sum() for logits in (forward.logits, *forward.auxiliary))
+
+    shapes = model.shapes()
+    gradients = jax.eval_shape(jax.grad(loss), shapes["params"], shapes["batch_stats"], images)
+    chex.assert_trees_all_equal_shapes_and_dtypes(gradients, shapes["params"])
+
+
+def drawn(model, rng):
+    """Variables in NumPy: to compile the drawing of a deep net takes longer than all the rest."""
+
+    def draw(path, leaf):
+        if path.endswith("kernel"):
+            return rng.standard_normal(leaf.shape, np.float32) * (2 / np.prod(leaf.shape[:-1])) ** 0.5
+        if path.endswith(("scale", "var")):
+            return np.ones(leaf.shape, np.float32)
+        return 0.1 * rng.standard_normal(leaf.shape, np.float32)
+
+    flat = {path: draw(path, leaf) for path, leaf in trees.flatten(model.shapes()).items()}
+    return {"batch_stats": {}} | trees.unflatten(flat)
+
+
+def training(model, images, targets):
+    """(a jitted step of Adam on these pictures, its optimiser)."""
+    optimizer = optax.adam(1e-3)
+
+    def loss(params, stats, key):
+        forward = model.apply_train({"params": params, "batch_stats": stats}, images, key, targets=targets)
+        total = optax.softmax_cross_entropy(forward.logits, targets).mean()
+        for logits in forward.auxiliary:
+            total += model.auxiliary_weight * optax.softmax_cross_entropy(logits, targets).mean()
+        if forward.extra is not None:
+            total += forward.extra.mean()
+        return total, (forward.batch_stats, forward.logits)
+
+    @jax.jit
+    def step(params, stats, moments, key):
+        (value, (stats, logits)), grads = jax.value_and_grad(loss, has_aux=True)(params, stats, key)
+        updates, moments = optimizer.update(grads, moments)
+        return optax.apply_updates(params, updates), stats, moments, value, grads, logits
+
+    return step, optimizer
+
+
+@functools.cache
+def small_problem(name, count):
+    """The family's smallest net, its variables, and `count` pictures of 4 classes."""
+    size, _ = SMALL[name]
+    model, rng = create_model(name, 4, input_size=size, dropout=0.0), np.random.default_rng(0)
+    images = jnp.asarray(rng.standard_normal((count, *size), np.float32))
+    targets = jax.nn.one_hot(np.arange(count) % 4, 4)
+    return model, drawn(model, rng), images, targets
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_one_step_reaches_every_parameter(name):
+    model, variables, images, targets = small_problem(name, 4)
+    step, optimizer = training(model, images, targets)
+    params, stats = variables["params"], variables["batch_stats"]
+    _, new_stats, _, loss, grads, _ = step(params, stats, optimizer.init(params), KEY)
+    assert np.isfinite(loss)
+    chex.assert_tree_all_finite((grads, new_stats))
+    dead = {path for path, leaf in trees.flatten(grads).items() if not np.any(leaf)}
+    assert {path for path in dead if not path.endswith(SMALL[name][1] or ("?",))} == set()
+    before, after = trees.flatten(stats), trees.flatten(new_stats)
+    assert all(np.any(after[path] != before[path]) for path in before)
+
+    evaluated = model.apply(variables, images)
+    features = model.apply(variables, images, method="features")
+    np.testing.assert_allclose(
+        model.apply(variables, features, method="head"), evaluated, rtol=1e-5, atol=1e-5 * np.abs(evaluated).max()
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_over_fits_32_pictures(name):
+    model, variables, images, targets = small_problem(name, 32)
+    step, optimizer = training(model, images, targets)
+    params, stats, moments = variables["params"], variables["batch_stats"], optimizer.init(variables["params"])
+    for number in range(300):
+        params, stats, moments, loss, _, logits = step(params, stats, moments, jax.random.fold_in(KEY, number))
+        if np.all(np.argmax(logits, -1) == np.argmax(targets, -1)) and loss < 0.5:
+            return
+    raise AssertionError(f"{name} still has loss {loss} after 300 steps")
