@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from cnnjax.config import load_config as load_config
     from cnnjax.data import prepare as prepare
     from cnnjax.models import create_model as create_model
     from cnnjax.models import list_models as list_models
     from cnnjax.models import register_model as register_model
+    from cnnjax.recipes import load_config as load_config
     from cnnjax.run import evaluate as evaluate
     from cnnjax.run import open_run as open_run
     from cnnjax.run import predict as predict
     from cnnjax.run import train as train
 
 _HOME = {
-    "load_config": "cnnjax.config",
+    "load_config": "cnnjax.recipes",
     "prepare": "cnnjax.data",
     "create_model": "cnnjax.models",
     "list_models": "cnnjax.models",

@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 import cnnjax
-from cnnjax import config as configuration
+from cnnjax import recipes
 from cnnjax.core.errors import RunError, Stopped, UserError
 from cnnjax.core.files import finite
 from cnnjax.core.registry import nearest
@@ -58,7 +58,7 @@ class Verb:
 
 
 def _train(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
-    recipe = configuration.load(_needed(flag, "config"), overrides)
+    recipe = recipes.load(_needed(flag, "config"), overrides)
     if flag.print_config:
         return print(_listing(recipe))
     from cnnjax import run
@@ -72,7 +72,7 @@ def _train(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> N
 
 
 def _prepare(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
-    recipe = configuration.load(_needed(flag, "config"), overrides)
+    recipe = recipes.load(_needed(flag, "config"), overrides)
     from cnnjax.data import prepare
 
     dataset = prepare(recipe.config.data, flag.data_dir)
@@ -115,7 +115,7 @@ def _summary(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
         raise UserError("overrides belong to a recipe; give summary --config FILE with them")
     if (flag.num_classes or flag.input) and not flag.model:
         raise UserError("--num_classes and --input belong to --model; override config.model.* of a recipe instead")
-    recipe = configuration.load(flag.config, overrides) if flag.config else None
+    recipe = recipes.load(flag.config, overrides) if flag.config else None
     from cnnjax import run
 
     size = _input_size(flag.input) if flag.input else None
@@ -290,10 +290,10 @@ def _input_size(text: str) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def _listing(recipe: configuration.Recipe) -> str:
+def _listing(recipe: recipes.Recipe) -> str:
     lines = []
-    fields = configuration.options()
-    for key, value in configuration.flat(recipe.config).items():
+    fields = recipes.options()
+    for key, value in recipes.flat(recipe.config).items():
         shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         origin = recipe.origin.get(key, "default")
         lines.append(f"config.{key} = {shown}  ({origin})\n    {fields[key].metadata['doc']}")

@@ -8,17 +8,14 @@ import dataclasses
 import functools
 import itertools
 import os
-import platform
 import statistics
 from collections.abc import Callable, Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from cnnjax import config as configuration
-from cnnjax import data
+from cnnjax import data, recipes
 from cnnjax.config import Experiment
 from cnnjax.core import files, logs, meters, trees
 from cnnjax.core.arrays import Batch, Tree
@@ -31,7 +28,7 @@ from cnnjax.models import create_model, summary
 from cnnjax.models.base import MODELS
 from cnnjax.optim import OPTIMIZERS, schedules
 from cnnjax.report import charts
-from cnnjax.training import loop
+from cnnjax.training import claim, loop
 from cnnjax.training.assemble import (
     assemble,
     build_model,
@@ -45,7 +42,7 @@ from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
 from cnnjax.training.state import Progress, TrainState
 from cnnjax.training.step import Parts, eval_step, train_step
-from cnnjax.training.trained import Run, Which, open_run, saved_config
+from cnnjax.training.trained import Run, Which, open_run
 
 
 def train(
@@ -69,7 +66,7 @@ def train(
     Raises:
       UserError: bad input; nothing was written. RunError: the loss is not finite. Stopped: a signal came; all is saved.
     """
-    config, run = configuration.validate(config), RunDir(workdir)
+    config, run = recipes.validate(config), RunDir(workdir)
     _keep_compiled(data_dir)
     mesh = make_mesh()
     _check_early(config, run, mesh)
@@ -83,11 +80,11 @@ def train(
     validates = "val" in dataset.counts and not config.train.overfit
     _check_validation(config, validates)
     check_pictures(parts, dataset)
-    _check_same_run(run, config, dataset)
+    claim.check_same_run(run, config, dataset)
 
     checkpoints = Checkpoints(run.checkpoints)
     state, progress = _begin_or_go_on(parts, checkpoints, length, mesh)
-    _describe_run(run, config, dataset)
+    claim.describe_run(run, config, dataset)
     if progress.finished:
         logs.say(f"{run.root} is finished ({progress.finished} at step {int(state.step)})")
         return _finish(run, config, data_dir, progress, int(state.step))
@@ -240,15 +237,7 @@ def _check_early(config: Experiment, run: RunDir, mesh: Any) -> None:
         build_model(config)
     elif ":" not in config.model.name:
         _ = MODELS[config.model.name]
-    if run.config.is_file():
-        _check_differences(run, saved_config(run), config, resolved=False)
-    elif run.root.exists() and (not run.root.is_dir() or any(not _is_ours(path) for path in run.root.iterdir())):
-        raise UserError(f"{run.root} exists and is no run folder; name an empty or new one with --workdir")
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a start that broke off before config.json was there may have left a file."""
-    return path.name.startswith(".") or path.name == "failure.log"
+    claim.check_workdir(run, config)
 
 
 def _evaluation_size(config: Experiment, mesh: Any) -> int:
@@ -281,68 +270,6 @@ def _check_validation(config: Experiment, validates: bool) -> None:
             raise UserError(
                 f"{key} needs a validation split; set config.data.val_fraction above 0, and no train.overfit"
             )
-
-
-def _check_differences(run: RunDir, saved: Experiment, config: Experiment, *, resolved: bool) -> None:
-    """Raises UserError where a run folder belongs to another config; a longer run may go on if its rates allow it.
-
-    Args:
-      resolved: whether `config` has what the data decide; if not, what it leaves open is not compared.
-    """
-    differ = configuration.differences(saved, config)
-    if not resolved:
-        differ = {key: pair for key, pair in differ.items() if pair[1] not in (None, "auto")}
-    longer = config.train.epochs >= saved.train.epochs and set(differ) <= {"train.epochs"}
-    if differ and not (longer and schedules.extends(config.optimizer)):
-        listed = ", ".join(f"config.{key} was {old}, now {new}" for key, (old, new) in differ.items())
-        raise UserError(f"{run.root} is the run folder of another config ({listed}); name another with --workdir")
-
-
-def _check_same_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
-    """Holds a run folder that is there against the config and the data; tells of another environment."""
-    if run.config.is_file():
-        _check_differences(run, saved_config(run), config, resolved=True)
-    if run.dataset.is_file() and Dataset.from_json(files.read_json(run.dataset)).digest != dataset.digest:
-        raise UserError(
-            f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
-        )
-    here = environment()
-    if run.environment.is_file() and (before := files.read_json(run.environment)) != here:
-        changed = ", ".join(f"{key} was {before.get(key)}" for key in here if before.get(key) != here[key])
-        logs.say(f"the environment has changed ({changed}): the run goes on, but not to the bit as it would have")
-
-
-def _describe_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
-    """Writes what the folder is; config.json first, since it makes the folder a run."""
-    files.write_json(run.config, configuration.to_json(config))
-    files.write_json(run.dataset, dataset.to_json())
-    if not run.environment.is_file():  # of the start, which made the first bits
-        files.write_json(run.environment, environment())
-
-
-def environment() -> dict[str, Any]:
-    """What the bits of a result depend on beside the config: versions, devices, cores."""
-    packages = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    found = {name: metadata.version(name) for name in packages if _installed(name)}
-    device = jax.devices()[0]
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": found,
-        "backend": jax.default_backend(),
-        "device": device.device_kind,
-        "devices": jax.device_count(),
-        "processes": jax.process_count(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-    }
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _begin_or_go_on(parts: Parts, checkpoints: Checkpoints, length: Length, mesh: Any) -> tuple[TrainState, Progress]:

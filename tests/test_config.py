@@ -6,24 +6,10 @@ import math
 
 import pytest
 
-from cnnjax import config as configuration
-from cnnjax.config import (
-    Augment,
-    Data,
-    Experiment,
-    Model,
-    Optimizer,
-    Train,
-    differences,
-    flat,
-    from_json,
-    load,
-    options,
-    override,
-    to_json,
-    validate,
-)
+from cnnjax import recipes
+from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
 from cnnjax.core.errors import UserError
+from cnnjax.recipes import differences, flat, from_json, load, options, override, to_json, validate
 
 RECIPE = """
 from cnnjax.config import Data, Experiment, Optimizer
@@ -60,7 +46,7 @@ def test_recipe_has_its_name_values_and_their_origin(recipe):
     assert (loaded.name, loaded.config.data.batch_size, loaded.config.optimizer.lr) == ("my_recipe", 64, 0.5)
     assert loaded.config.train == Train()
     assert loaded.origin == dict.fromkeys(["data.source", "data.batch_size", "optimizer.lr"], str(recipe))
-    assert configuration.load_config(str(recipe)) == loaded.config
+    assert recipes.load_config(str(recipe)) == loaded.config
 
 
 def test_variant_lies_over_the_recipe_and_overrides_over_both(recipe):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnnjax import config as configuration
+from cnnjax import recipes
 from cnnjax.core.logs import read_metrics
 from cnnjax.core.rundir import RunDir
 from cnnjax.run import summarise, train
@@ -20,7 +20,7 @@ def test_recipe_states_what_it_is(path):
     text = path.read_text()
     assert f"configs/{path.name}" in text, "the docstring holds the command"
     if path.stem != OWN:
-        summary, _ = summarise(configuration.load(str(path)).config)
+        summary, _ = summarise(recipes.load(str(path)).config)
         assert summary.params > 0
 
 
@@ -28,7 +28,7 @@ def test_recipe_states_what_it_is(path):
 def test_recipe_trains_three_steps(path, tmp_path, monkeypatch):
     # Eight copies of AlexNet and its velocity on two cores prove nothing that the small nets of tests/training do not.
     monkeypatch.setattr("cnnjax.run.make_mesh", lambda: jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",)))
-    recipe = configuration.load(str(path))
+    recipe = recipes.load(str(path))
     height, width, channels = recipe.config.model.input_size or (40, 40, 3)
     if recipe.config.data.size:
         height, width = recipe.config.data.size
@@ -47,7 +47,7 @@ def test_recipe_trains_three_steps(path, tmp_path, monkeypatch):
         "evaluate.batch_size": 8,
         "evaluate.views": "single",
     }
-    report = train(configuration.override(recipe.config, tiny), tmp_path / "run")
+    report = train(recipes.override(recipe.config, tiny), tmp_path / "run")
     assert report["count"] > 0
     records = read_metrics(RunDir(tmp_path / "run").metrics)
     assert [record["step"] for record in records] == [1, 2, 3]

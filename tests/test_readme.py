@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax import cli
-from cnnjax import config as configuration
+from cnnjax import cli, recipes
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "configs").glob("*.py"))]
@@ -47,7 +46,7 @@ def test_command_is_understood(line, monkeypatch):
     flag, overrides, paths = cli._parse(cli.VERBS[name], rest)
     assert not paths or cli.VERBS[name].files
     if "config" in flag and flag.config:
-        assert configuration.load(flag.config, overrides)
+        assert recipes.load(flag.config, overrides)
 
 
 def test_files_that_are_named_exist():

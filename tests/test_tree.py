@@ -14,6 +14,7 @@ PACKAGE = ROOT / "cnnjax"
 ORDER = [
     {"core"},
     {"config"},
+    {"recipes"},
     {"data", "augment", "models", "optim", "evaluation"},
     {"weights", "explain", "robustness"},
     {"training", "export"},

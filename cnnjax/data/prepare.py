@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import Data, options
+from cnnjax.config import Data
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.decode import BadPictureError, decode
@@ -25,6 +25,7 @@ from cnnjax.data.shards import Dataset, Store
 from cnnjax.data.sources import Pictures, Source, open_source
 from cnnjax.data.splits import split_up
 from cnnjax.data.writer import Writer
+from cnnjax.recipes import options
 
 FORMAT = 1  # part of every key: a new layout of the shards gets folders of its own
 PIXELS_LIMIT = 64 << 30  # store=auto keeps encoded files from here on

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from cnnjax import config as configuration
+from cnnjax import recipes
 from cnnjax.config import Experiment
 from cnnjax.core import files
 from cnnjax.core.arrays import HostArray, Tree
@@ -97,7 +97,7 @@ class Run:
 
 def saved_config(folder: RunDir) -> Experiment:
     """The config that a run was trained with."""
-    return configuration.from_json(files.read_json(folder.config))
+    return recipes.from_json(files.read_json(folder.config))
 
 
 def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Mapping[str, Any] | None = None) -> Run:
@@ -114,8 +114,8 @@ def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Ma
     folder = RunDir.existing(path)
     config = saved_config(folder)
     if overrides:
-        changed = configuration.validate(configuration.override(config, overrides))
-        if bound := configuration.differences(config, changed):
+        changed = recipes.validate(recipes.override(config, overrides))
+        if bound := recipes.differences(config, changed):
             raise UserError(f"config.{next(iter(bound))} belongs to the training of {path}; it cannot be changed now")
         config = changed
     dataset = Dataset.from_json(files.read_json(folder.dataset))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cnnjax.config import Data, Experiment, Model, Optimizer, Train, override
+from cnnjax.config import Data, Experiment, Model, Optimizer, Train
+from cnnjax.recipes import override
 
 NET = "plain:conv8 >> bn >> relu >> pool >> drop0.2 >> fc16 >> relu"
 

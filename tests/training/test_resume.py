@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from cnnjax import config as configuration
+from cnnjax import recipes
 from cnnjax.core import trees
 from cnnjax.core.errors import RunError, UserError
 from cnnjax.core.logs import read_metrics
@@ -223,7 +223,7 @@ def test_best_is_kept_beside_last(tiny, tmp_path):
 def test_saved_config_is_json_and_complete(tiny, tmp_path):
     config = tiny()
     train(config, tmp_path / "run")
-    saved = configuration.from_json(json.loads(RunDir(tmp_path / "run").config.read_text()))
+    saved = recipes.from_json(json.loads(RunDir(tmp_path / "run").config.read_text()))
     assert saved.model.num_classes == 3
     assert saved.model.input_size == (12, 12, 1)
     assert not list((tmp_path / "run").rglob("*.py"))

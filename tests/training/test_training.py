@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import cnnjax
-from cnnjax.config import override
 from cnnjax.core import trees
 from cnnjax.core.errors import UserError
 from cnnjax.core.logs import read_metrics
 from cnnjax.core.mesh import make_mesh
 from cnnjax.core.rundir import RunDir
+from cnnjax.recipes import override
 from cnnjax.run import evaluate, open_run, repeat, train
 
 

@@ -1,0 +1,93 @@
+"""Whether a run folder may be taken for a training, and what is written into it before the first step."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnnjax import recipes
+from cnnjax.config import Experiment
+from cnnjax.core import files, logs
+from cnnjax.core.errors import UserError
+from cnnjax.core.rundir import RunDir
+from cnnjax.data import Dataset
+from cnnjax.optim import schedules
+from cnnjax.training.trained import saved_config
+
+
+def check_workdir(run: RunDir, config: Experiment) -> None:
+    """Raises UserError where the folder is no run's, or plainly another config's; needs no data."""
+    if run.config.is_file():
+        _check_differences(run, saved_config(run), config, resolved=False)
+    elif run.root.exists() and (not run.root.is_dir() or any(not _is_ours(path) for path in run.root.iterdir())):
+        raise UserError(f"{run.root} exists and is no run folder; name an empty or new one with --workdir")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a start that broke off before config.json was there may have left a file."""
+    return path.name.startswith(".") or path.name == "failure.log"
+
+
+def _check_differences(run: RunDir, saved: Experiment, config: Experiment, *, resolved: bool) -> None:
+    """Raises UserError where a run folder belongs to another config; a longer run may go on if its rates allow it.
+
+    Args:
+      resolved: whether `config` has what the data decide; if not, what it leaves open is not compared.
+    """
+    differ = recipes.differences(saved, config)
+    if not resolved:
+        differ = {key: pair for key, pair in differ.items() if pair[1] not in (None, "auto")}
+    longer = config.train.epochs >= saved.train.epochs and set(differ) <= {"train.epochs"}
+    if differ and not (longer and schedules.extends(config.optimizer)):
+        listed = ", ".join(f"config.{key} was {old}, now {new}" for key, (old, new) in differ.items())
+        raise UserError(f"{run.root} is the run folder of another config ({listed}); name another with --workdir")
+
+
+def check_same_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
+    """Holds a run folder that is there against the config and the data; tells of another environment."""
+    if run.config.is_file():
+        _check_differences(run, saved_config(run), config, resolved=True)
+    if run.dataset.is_file() and Dataset.from_json(files.read_json(run.dataset)).digest != dataset.digest:
+        raise UserError(
+            f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
+        )
+    here = environment()
+    if run.environment.is_file() and (before := files.read_json(run.environment)) != here:
+        changed = ", ".join(f"{key} was {before.get(key)}" for key in here if before.get(key) != here[key])
+        logs.say(f"the environment has changed ({changed}): the run goes on, but not to the bit as it would have")
+
+
+def describe_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
+    """Writes what the folder is; config.json first, since it makes the folder a run."""
+    files.write_json(run.config, recipes.to_json(config))
+    files.write_json(run.dataset, dataset.to_json())
+    if not run.environment.is_file():  # of the start, which made the first bits
+        files.write_json(run.environment, environment())
+
+
+def environment() -> dict[str, Any]:
+    """What the bits of a result depend on beside the config: versions, devices, cores."""
+    packages = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    found = {name: metadata.version(name) for name in packages if _installed(name)}
+    device = jax.devices()[0]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": found,
+        "backend": jax.default_backend(),
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "processes": jax.process_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
