@@ -32,15 +32,25 @@ TEXTS = {
     "split": "train, val or test",
     "model": "a registered model, package.module:Class or plain:PATTERN",
     "input": "HxWxC, such as 224x224x3; default: the model's own",
+    "arch": "the model of the weights, such as resnet50; cnnjax models lists them",
+    "from": "file of weights: .safetensors, .weights.h5, or .pth with --allow_pickle",
+    "to": "file to write a run's weights to, .safetensors",
+    "source": "whose names the file uses: torchvision, timm, cadene or keras; default: found from the keys",
+    "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",
+    "classes": "file with a class name a line; default: numbers",
+    "filter": "part of a name or family",
 }
 NUMBERS = {
     "num_classes": "default: the model's own",
     "repeat": "train so many seeds, each in a folder of its own",
     "top": "how many classes a picture",
+    "max_params": "leave out larger models",
+    "max_macs": "leave out models of more multiply-adds",
 }
 SWITCHES = {
     "debug": "show the traceback of an error",
     "json": "print one JSON document on stdout",
+    "allow_pickle": "let PyTorch read a pickled file, weights only; give it for files that you trust",
     "print_config": "show every option with its value and where it came from, and do nothing",
 }
 DEFAULTS: dict[str, Any] = {"split": "test", "top": 5}
@@ -129,7 +139,41 @@ def _summary(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
     print(json.dumps(summary.to_json() | {"params_digest": digest}) if flag.json else summary.text())
 
 
+def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    workdir = _needed(flag, "workdir")
+    if bool(flag["from"].value) == bool(flag.to):
+        raise UserError("convert takes either --arch NAME --from FILE, or --to FILE")
+    source = flag.source
+    if source not in (None, *LIBRARIES):
+        raise UserError(f"--source={source} is none of {', '.join(LIBRARIES)}")
+    from cnnjax import run
+
+    if flag.to:
+        return run.export(workdir, flag.to, source=source)
+    names = Path(flag.classes).read_text().split("\n") if flag.classes and Path(flag.classes).is_file() else []
+    if flag.classes and not names:
+        raise UserError(f"--classes={flag.classes} is no file; give one with a class name a line")
+    run.convert(
+        _needed(flag, "arch"),
+        _needed(flag, "from"),
+        workdir,
+        source=source,
+        tag=flag.tag,
+        num_classes=flag.num_classes,
+        class_names=[name.rpartition("\t")[2].strip() for name in names if name.strip()],
+        allow_pickle=flag.allow_pickle,
+    )
+
+
+def _models(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    from cnnjax.models.catalogue import catalogue, listing
+
+    rows = catalogue(flag.filter or "", max_params=flag.max_params, max_macs=flag.max_macs)
+    print(json.dumps(rows) if flag.json else listing(rows))
+
+
 COMMON = ("debug",)
+LIBRARIES = ("torchvision", "timm", "cadene", "keras")
 VERBS = {
     "train": Verb(
         _train,
@@ -161,6 +205,18 @@ VERBS = {
         "layers, shapes, parameters and multiply-adds of a recipe's, a run's or a named model",
         ("config", "workdir", "model", "num_classes", "input", "json"),
         "cnnjax summary --model alexnet",
+    ),
+    "convert": Verb(
+        _convert,
+        "published weights to a run folder, and a run's weights to a file for other libraries",
+        ("arch", "from", "workdir", "to", "source", "tag", "num_classes", "classes", "allow_pickle"),
+        "cnnjax convert --arch resnet50 --from resnet50.safetensors --workdir runs/resnet50",
+    ),
+    "models": Verb(
+        _models,
+        "list the models with parameters, multiply-adds and the accuracy of their published weights",
+        ("filter", "max_params", "max_macs", "json"),
+        "cnnjax models --filter efficientnet --max_params 20000000",
     ),
 }
 

@@ -34,6 +34,7 @@ class Data:
         "none: pictures have one size; center: cover the size, cut the centre; squash: both sides; pad: whole picture on a canvas; auto: from the pictures",
     )
     size: tuple[int, int] | None = option(None, "(height, width) of the prepared pictures", low=1, high=4096)
+    interpolation: Literal["bilinear", "bicubic"] = option("bilinear", "how prepare resizes (with antialiasing)")
     channels: int | None = option(
         None, "1 grey, 3 RGB or the number of bands; none: as the first picture has", low=1, high=512
     )
@@ -99,9 +100,12 @@ class Augment:
     cutmix: float = option(
         0.0, "alpha of CutMix's Beta(alpha, alpha); 0: off; with mixup each batch takes one of them", low=0, high=100
     )
-    normalize: Literal["dataset", "mean", "unit", "imagenet"] = option(
-        "dataset", "(x - mean) / std of the training set; x - mean; x / 255; ImageNet's usual mean and std"
+    normalize: Literal["auto", "dataset", "mean", "unit", "imagenet", "fixed"] = option(
+        "auto",
+        "dataset: (x - mean) / std of the training set; mean: x - mean; unit: x / 255; imagenet: its usual mean and std; fixed: augment.mean and std; auto: as the weights of model.init need it, else dataset",
     )
+    mean: tuple[float, ...] | None = option(None, "of normalize=fixed, each channel in levels of 0-255", low=0, high=255)
+    std: tuple[float, ...] | None = option(None, "of normalize=fixed, each channel in levels", low=0.001, high=1000)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ class Model:
     )
     dropout: float | None = option(None, "rate of every dropout layer; none: the model's own", low=0, high=0.99)
     remat: bool = option(False, "recompute activations in the backward pass: less memory, more time")
+    init: str | None = option(None, "run folder whose weights the training begins with; a head for other classes is new")
 
 
 @dataclass(frozen=True)
@@ -159,9 +164,9 @@ class Train:
     epochs: float = option(10.0, "passes over the training set", low=0)
     steps: int | None = option(None, "stop after so many steps instead", low=1)
     seed: int = option(0, "seed of weights, order, augmentation and dropout", low=0, high=2**32 - 1)
-    loss: Literal["softmax", "sigmoid", "mse"] = option(
+    loss: Literal["softmax", "sigmoid", "mse", "margin"] = option(
         "softmax",
-        "softmax or sigmoid cross-entropy (two classes with one output; several labels), or mean squared error",
+        "softmax or sigmoid cross-entropy (two classes with one output; several labels), mean squared error, or margin: of capsules' lengths",
     )
     label_smoothing: float = option(0.0, "share of the target spread over all classes", low=0, high=0.99)
     accumulate: int = option(1, "micro-batches a step", low=1)

@@ -25,10 +25,10 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import split as evaluation
 from cnnjax.models import create_model, summary
-from cnnjax.models.base import MODELS
+from cnnjax.models.base import find
 from cnnjax.optim import OPTIMIZERS, schedules
 from cnnjax.report import charts
-from cnnjax.training import claim, loop
+from cnnjax.training import claim, converted, loop, transfer
 from cnnjax.training.assemble import (
     assemble,
     build_model,
@@ -40,7 +40,7 @@ from cnnjax.training.assemble import (
 )
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
-from cnnjax.training.state import Progress, TrainState
+from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step, train_step
 from cnnjax.training.trained import Run, Which, open_run
 
@@ -69,6 +69,7 @@ def train(
     config, run = recipes.validate(config), RunDir(workdir)
     _keep_compiled(data_dir)
     mesh = make_mesh()
+    config = transfer.inherit(config, run)
     _check_early(config, run, mesh)
     dataset = data.prepare(config.data, data_dir)
     config = resolve(config, dataset)
@@ -83,7 +84,7 @@ def train(
     claim.check_same_run(run, config, dataset)
 
     checkpoints = Checkpoints(run.checkpoints)
-    state, progress = _begin_or_go_on(parts, checkpoints, length, mesh)
+    state, progress = _begin_or_go_on(parts, dataset.class_names, checkpoints, length, mesh)
     claim.describe_run(run, config, dataset)
     if progress.finished:
         logs.say(f"{run.root} is finished ({progress.finished} at step {int(state.step)})")
@@ -147,6 +148,10 @@ def evaluate(
     _keep_compiled(data_dir)
     mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
+    if run.config.data.source == converted.SOURCE:
+        raise UserError(
+            f"{workdir} was converted and has no pictures of its own; give config.data.source=folder:PATH with them"
+        )
     dataset = _data_of(run, data_dir)
     pictures = dataset.split(split)
     source = loader(run.config, dataset, mesh)(pictures, None)
@@ -211,6 +216,16 @@ def summarise(
     return summary.summarise(build_model(config)), None
 
 
+def convert(name: str, path: str | Path, workdir: str | Path, **options: Any) -> RunDir:
+    """Makes a run folder of a file of published weights; see `training.converted.convert`."""
+    return converted.convert(name, path, workdir, **options)
+
+
+def export(workdir: str | Path, path: str | Path, *, source: Any = None) -> None:
+    """Writes a run's weights for another library; see `training.converted.export`."""
+    converted.export(workdir, path, source=source)
+
+
 def loader(config: Experiment, dataset: Dataset, mesh: Any) -> Callable[[Split, Any], Any]:
     """How splits reach the devices: resident or streamed, by size or as the recipe says; both give the same batches."""
     threads = config.data.threads or os.cpu_count() or 1
@@ -236,7 +251,7 @@ def _check_early(config: Experiment, run: RunDir, mesh: Any) -> None:
     if config.model.input_size and config.model.num_classes:
         build_model(config)
     elif ":" not in config.model.name:
-        _ = MODELS[config.model.name]
+        _ = find(config.model.name)
     claim.check_workdir(run, config)
 
 
@@ -248,6 +263,13 @@ def _evaluation_size(config: Experiment, mesh: Any) -> int:
 
 def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     """The prepared data that a run was trained on, at their old place or prepared again; never others."""
+    if not run.dataset.digest:  # a converted run is held against any pictures of as many classes
+        dataset = data.prepare(run.config.data, data_dir)
+        if len(dataset.class_names) != len(run.classes):
+            raise UserError(
+                f"{run.config.data.source} has {len(dataset.class_names)} classes, the run has {len(run.classes)}"
+            )
+        return dataset
     if (run.dataset.folder / "dataset.json").is_file():
         dataset = Dataset.read(run.dataset.folder)
     else:
@@ -272,10 +294,17 @@ def _check_validation(config: Experiment, validates: bool) -> None:
             )
 
 
-def _begin_or_go_on(parts: Parts, checkpoints: Checkpoints, length: Length, mesh: Any) -> tuple[TrainState, Progress]:
+def _begin_or_go_on(
+    parts: Parts, class_names: tuple[str, ...], checkpoints: Checkpoints, length: Length, mesh: Any
+) -> tuple[TrainState, Progress]:
     last = checkpoints.last()
     if last is None:
         state = jax.jit(functools.partial(first_state, parts), out_shardings=replicated(mesh))()
+        if parts.config.model.init:
+            fresh = {"params": state.params, "batch_stats": state.batch_stats}
+            variables = transfer.begin(fresh, parts.model, parts.config.model.init, class_names)
+            state = create_state(variables, parts.optimizer, average=bool(parts.config.train.ema))
+            state = jax.device_put(state, replicated(mesh))
         return state, Progress(plateau=schedules.plateau_start())
     state, progress = checkpoints.restore(last, state_shapes(parts), replicated(mesh))
     budget = parts.config.train.time_budget

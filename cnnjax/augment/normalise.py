@@ -5,6 +5,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.config import Augment
 from cnnjax.core.arrays import Array
 from cnnjax.core.errors import UserError
 from cnnjax.core.statistics import Statistics
@@ -13,10 +14,10 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 """The usual figures (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225) in levels of 0-255."""
 
-Mode = Literal["dataset", "mean", "unit", "imagenet"]
+Mode = Literal["auto", "dataset", "mean", "unit", "imagenet", "fixed"]
 
 
-def normalise(images: Array, *, mode: Mode, statistics: Statistics) -> Array:
+def normalise(images: Array, config: Augment, statistics: Statistics) -> Array:
     """Shifts and scales every channel by constants.
 
     "mean" is AlexNet's (Krizhevsky et al. 2012, section 2), except that the paper subtracts the training set's mean at
@@ -25,7 +26,8 @@ def normalise(images: Array, *, mode: Mode, statistics: Statistics) -> Array:
 
     Args:
       images: [..., C], levels of 0-255, of any dtype.
-      mode: dataset: (x - mean) / std; mean: x - mean; unit: x / 255; imagenet: (x - mean) / std of ImageNet.
+      config: normalize: dataset (or auto): (x - mean) / std; mean: x - mean; unit: x / 255; imagenet: (x - mean) / std
+        of ImageNet; fixed: (x - config.mean) / config.std.
       statistics: of the training set.
 
     Returns:
@@ -34,21 +36,23 @@ def normalise(images: Array, *, mode: Mode, statistics: Statistics) -> Array:
     Raises:
       UserError: the pictures have other channels than the statistics.
     """
-    mean, std = _constants(mode, statistics, images.shape[-1])
+    mean, std = _constants(config, statistics, images.shape[-1])
     # A product instead of a quotient: XLA does not turn a division by a constant array into one.
     return (images.astype(jnp.float32) - mean) * (1.0 / std)
 
 
-def _constants(mode: Mode, statistics: Statistics, channels: int) -> tuple[np.ndarray, np.ndarray]:
+def _constants(config: Augment, statistics: Statistics, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    mode: Mode = "dataset" if config.normalize == "auto" else config.normalize
     zeros, ones = (0.0,) * channels, (1.0,) * channels
     mean, std = {
+        "fixed": (config.mean or zeros, config.std or ones),
         "dataset": (statistics.mean, tuple(value if value > 1e-3 else 1.0 for value in statistics.std)),
         "mean": (statistics.mean, ones),
         "unit": (zeros, (255.0,) * channels),
         "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     }[mode]
     if len(mean) != channels:
-        remedy = "set config.augment.normalize=dataset" if mode == "imagenet" else "prepare the data set again"
+        remedy = "prepare the data set again" if mode == "dataset" else "set config.augment.normalize=dataset"
         raise UserError(
             f"config.augment.normalize={mode} has figures for {len(mean)} channels, "
             f"the pictures have {channels}; {remedy}"

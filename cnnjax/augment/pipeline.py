@@ -60,14 +60,14 @@ def train_pipeline(
         if plain:
             framed = _checked(_standard(config, images, sizes, input_size), input_size)
             framed = geometry.center_crop(framed, input_size)
-            return normalise(framed, mode=config.normalize, statistics=statistics), targets
+            return normalise(framed, config, statistics), targets
         keys = by_operation(per_picture(seed, "augment", positions))
         images = _cut(config, keys, images, sizes, input_size)
         images = _move(config, keys, images)
         images = _colour(config, keys, images, statistics)
         if config.erase:
             images = erase(keys[:, Op.ERASE], images, probability=config.erase)
-        images = normalise(images, mode=config.normalize, statistics=statistics)
+        images = normalise(images, config, statistics)
         return mix(keys[:, Op.MIX], images, targets, mixup_alpha=config.mixup, cutmix_alpha=config.cutmix)
 
     return pipeline
@@ -85,7 +85,7 @@ def eval_pipeline(config: Augment, *, statistics: Statistics, input_size: Size, 
 
     def pipeline(images: Array, sizes: Array | None = None) -> Array:
         framed = _checked(_standard(config, images, sizes, input_size), input_size)
-        return normalise(views(framed, input_size), mode=config.normalize, statistics=statistics)
+        return normalise(views(framed, input_size), config, statistics)
 
     return pipeline
 

@@ -168,7 +168,7 @@ class Writer:
                 measured.add_json(record)
         if skipped:
             say(f"left out {len(skipped)} bad pictures, such as {skipped[0]}")
-        rule = ("resize", "size", "max_value", "max_pixels", "max_bytes")
+        rule = ("resize", "size", "interpolation", "max_value", "max_pixels", "max_bytes")
         dataset = Dataset(
             folder=self.folder,
             class_names=self.source.class_names,

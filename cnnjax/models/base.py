@@ -48,8 +48,8 @@ class Classifier(nn.Module, kw_only=True):
         """Runs the head of this name in training, and when parameters are made, and notes its logits."""
         if train or self.is_initializing():
             logits = getattr(self, name)(values, train)
-            if train:
-                self.sow("auxiliary", name, logits, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+            if train:  # under another name, since Flax keeps the head's own for its parameters
+                self.sow("auxiliary", f"{name}_logits", logits, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
     def features(self, images: Array, train: bool = False) -> Array:
         raise NotImplementedError
@@ -191,14 +191,14 @@ def _check_contract(name: str, module_class: Any) -> None:
 
 
 def find(name: str) -> Entry:
-    """Returns the net behind a registered name, package.module:Class, or plain:PATTERN."""
+    """Returns the net behind a name, torchvision's or timm's too, behind package.module:Class or plain:PATTERN."""
     if name.startswith("plain:"):
         from cnnjax.models.plain import Plain  # which is itself made of this file's classes
 
         return Entry(functools.partial(Plain, pattern=name.removeprefix("plain:")), Card((32, 32, 3), family="plain"))
     if ":" in name:
         return _import(name)
-    return MODELS[name]
+    return MODELS[name if name in MODELS else cards.aliases().get(name, name)]
 
 
 def _import(name: str) -> Entry:

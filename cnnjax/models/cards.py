@@ -118,15 +118,35 @@ NORMALISE = {
 blue, green, red is turned when the weights are read)."""
 
 
-def card(name: str, *, paper: Paper | None = None, **changes: Any) -> Card:
+# fmt: off
+ALSO = {
+    "mobilenetv2_100": "mobilenet_v2", "mobilenetv3_small_100": "mobilenet_v3_small",
+    "mobilenetv3_large_100": "mobilenet_v3_large",
+    "mnasnet_050": "mnasnet0_5", "mnasnet_075": "mnasnet0_75", "mnasnet_100": "mnasnet1_0",
+    "regnetx_008": "regnet_x_800mf", "regnetx_016": "regnet_x_1_6gf", "regnetx_032": "regnet_x_3_2gf",
+    "regnetx_080": "regnet_x_8gf", "regnetx_160": "regnet_x_16gf", "regnetx_320": "regnet_x_32gf",
+    "regnety_004": "regnet_y_400mf", "regnety_016": "regnet_y_1_6gf", "regnety_032": "regnet_y_3_2gf",
+    "regnety_160": "regnet_y_16gf", "regnety_320": "regnet_y_32gf", "regnety_1280": "regnet_y_128gf",
+    "vit_base_patch16_224": "vit_b_16", "vit_base_patch32_224": "vit_b_32", "vit_large_patch16_224": "vit_l_16",
+    "vit_large_patch32_224": "vit_l_32", "vit_huge_patch14_224": "vit_h_14",
+}
+# fmt: on
+"""What the library that is not their reference calls the same nets."""
+
+
+def card(
+    name: str, *, paper: Paper | None = None, weights: tuple[Weights, ...] | None = None, **changes: Any
+) -> Card:
     """Makes the card of a variant that stands in published.csv.
 
     Args:
       name: the variant.
       paper: of the family.
+      weights: those to describe, the first decides; None: all that weights.csv has for the name.
       **changes: fields of the Card that the tables do not tell.
     """
-    row, weights = published()[name], published_weights().get(name, ())
+    row = published()[name]
+    weights = published_weights().get(name, ()) if weights is None else weights
     channels = 1 if row.side == 28 else 3
     fields: dict[str, Any] = {
         "input_size": (row.side, row.side, channels),
@@ -158,6 +178,13 @@ def published() -> Mapping[str, Published]:
         counts = {key: int(row[key]) for key in ("classes", "params", "statistics", "macs")}
         rows[row["name"]] = Published(row["family"], row["reference"], int(row["input"]), **counts)
     return rows
+
+
+@functools.cache
+def aliases() -> Mapping[str, str]:
+    """What torchvision and timm call the nets that have another name here: {"vit_base_patch16_224": "vit_b_16"}."""
+    names = {row.reference.partition(" ")[2]: name for name, row in published().items()}
+    return {alias: name for alias, name in (names | ALSO).items() if alias and alias not in published()}
 
 
 @functools.cache

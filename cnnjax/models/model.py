@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from cnnjax.core import trees
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.models.base import find
@@ -99,6 +100,19 @@ class Model:
         observed = {"dead_relu": 1 - jnp.concatenate(fired).mean(dtype=jnp.float32)} if fired else {}
         auxiliary = tuple(leaf.astype(jnp.float32) for leaf in jax.tree.leaves(changed.get("auxiliary", {})))
         return Forward(logits.astype(jnp.float32), changed.get("batch_stats", {}), observed, auxiliary, extra)
+
+    def head_leaves(self) -> frozenset[str]:
+        """The paths of the leaves whose shape depends on the number of classes."""
+        return self._changing(create_model(self.name, self.num_classes + 1, input_size=self.input_size))
+
+    def stem_leaves(self) -> frozenset[str]:
+        """The paths of the leaves whose shape depends on the number of input channels."""
+        height, width, channels = self.input_size
+        return self._changing(create_model(self.name, self.num_classes, input_size=(height, width, channels + 1)))
+
+    def _changing(self, other: "Model") -> frozenset[str]:
+        here, there = trees.flatten(self.shapes()), trees.flatten(other.shapes())
+        return frozenset(path for path in here if here[path].shape != there[path].shape)
 
     @property
     def auxiliary_weight(self) -> float:

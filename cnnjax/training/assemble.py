@@ -39,7 +39,10 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
     model = dataclasses.replace(config.model, num_classes=classes, input_size=size)
     reading = dataset.reading
     data = dataclasses.replace(config.data, resize=reading.resize, size=reading.size, channels=shape[2])
-    return dataclasses.replace(config, data=data, model=model)
+    augment = config.augment
+    if augment.normalize == "auto":
+        augment = dataclasses.replace(augment, normalize="dataset")
+    return dataclasses.replace(config, data=data, model=model, augment=augment)
 
 
 def build_model(config: Experiment, *, multi_label: bool = False) -> Model:

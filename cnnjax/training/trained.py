@@ -113,12 +113,15 @@ def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Ma
     """
     folder = RunDir.existing(path)
     config = saved_config(folder)
+    dataset = Dataset.from_json(files.read_json(folder.dataset))
     if overrides:
         changed = recipes.validate(recipes.override(config, overrides))
-        if bound := recipes.differences(config, changed):
+        bound = recipes.differences(config, changed)
+        if not dataset.digest:  # never trained here: it takes any pictures
+            bound = {key: pair for key, pair in bound.items() if not key.startswith("data.")}
+        if bound:
             raise UserError(f"config.{next(iter(bound))} belongs to the training of {path}; it cannot be changed now")
         config = changed
-    dataset = Dataset.from_json(files.read_json(folder.dataset))
     parts = assemble(config, dataset, Length(1, 1, 1, 1.0), view=config.evaluate.views)
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     try:

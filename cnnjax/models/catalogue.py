@@ -1,0 +1,69 @@
+"""The list of models: what there is, how large, how dear, and how good the weights that the bridge loads."""
+
+from typing import Any
+
+from cnnjax.models.base import MODELS
+from cnnjax.models.model import create_model
+from cnnjax.models.summary import summarise
+
+
+def catalogue(text: str = "", *, max_params: int | None = None, max_macs: int | None = None) -> list[dict[str, Any]]:
+    """Returns {name, family, params, macs, input_size, classes, paper, reference, weights} of the registered models.
+
+    Args:
+      text: part of a name or family; "" for all.
+      max_params, max_macs: leave out larger ones.
+    """
+    rows = [_row(name) for name in sorted(MODELS) if text.lower() in f"{name} {MODELS[name].card.family}".lower()]
+    return [
+        row
+        for row in rows
+        if (max_params is None or row["params"] <= max_params) and (max_macs is None or row["macs"] <= max_macs)
+    ]
+
+
+def _row(name: str) -> dict[str, Any]:
+    card = MODELS[name].card
+    if card.published:
+        params, macs = card.published.params, card.published.macs
+    else:  # one's own and the smallest, which are quickly traced
+        table = summarise(create_model(name))
+        params, macs = table.params, table.macs
+    weights = [
+        {"source": one.source, "tag": one.tag, "top1": one.top1, "top5": one.top5, "input": one.side}
+        for one in card.weights
+    ]
+    return {
+        "name": name,
+        "family": card.family,
+        "params": params,
+        "macs": macs,
+        "input_size": list(card.input_size),
+        "classes": card.num_classes,
+        "paper": f"{card.paper.authors.split(',')[0]} {card.paper.year}" if card.paper else None,
+        "arxiv": card.paper.arxiv if card.paper else None,
+        "reference": card.published.reference if card.published else None,
+        "accuracy": card.accuracy,
+        "weights": weights,
+    }
+
+
+def listing(rows: list[dict[str, Any]]) -> str:
+    """The list as a table of text."""
+    head = ("name", "parameters", "multiply-adds", "input", "top-1", "top-5", "weights")
+    lines = [head]
+    for row in rows:
+        best = row["weights"][0] if row["weights"] else None
+        scores = (
+            (f"{best['top1']:.2f}", f"{best['top5']:.2f}", f"{best['source']} {best['tag']}") if best else ("", "", "")
+        )
+        size = "x".join(map(str, row["input_size"]))
+        lines.append((row["name"], f"{row['params']:,}", f"{row['macs']:,}", size, *scores))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i in (0, 3, 6) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

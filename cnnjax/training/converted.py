@@ -1,0 +1,158 @@
+"""Published weights as a run folder like any other, and a run's weights as a file for other libraries."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cnnjax import recipes
+from cnnjax.config import Augment, Data, Experiment, Optimizer, Train
+from cnnjax.config import Model as ModelOptions
+from cnnjax.core import keys, logs, trees
+from cnnjax.core.arrays import HostArray, Tree
+from cnnjax.core.errors import UserError
+from cnnjax.core.registry import nearest
+from cnnjax.core.rundir import RunDir
+from cnnjax.core.statistics import Statistics
+from cnnjax.data import Dataset
+from cnnjax.models import Card, Model, create_model
+from cnnjax.models.base import find
+from cnnjax.models.cards import Weights
+from cnnjax.optim import optimizers
+from cnnjax.training import claim
+from cnnjax.training.checkpoint import Checkpoints
+from cnnjax.training.state import Progress, create_state
+from cnnjax.training.trained import open_run
+from cnnjax.weights import bridge, detect
+from cnnjax.weights import files as weight_files
+
+SOURCE = "converted"
+"""config.data.source of a run that has no pictures of its own."""
+
+
+def convert(
+    name: str,
+    path: str | Path,
+    workdir: str | Path,
+    *,
+    source: bridge.Source | None = None,
+    tag: str | None = None,
+    num_classes: int | None = None,
+    class_names: Sequence[str] = (),
+    allow_pickle: bool = False,
+) -> RunDir:
+    """Makes a run folder of a file of weights.
+
+    Args:
+      name: the model; "timm/efficientnet_b2" where a library's form differs from ours in padding or epsilon.
+      path: the file, see `weights.files.read`.
+      workdir: a new or empty folder.
+      source: whose names the file uses; None: found from them.
+      tag: which of the source's published weights these are, for the size and normalisation of the pictures; None: the
+        source's first.
+      num_classes: another number than the file's begins with a new head.
+      class_names: of the outputs, in order; without them classes are called by their numbers.
+      allow_pickle: see `weights.files.read`.
+
+    Raises:
+      UserError: the file does not fit the model, the folder is not empty, ...; nothing is written.
+    """
+    run = RunDir(workdir)
+    if run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
+        raise UserError(f"{run.root} exists and is not empty; name a new folder with --workdir")
+    state, card = weight_files.read(path, allow_pickle=allow_pickle), find(name).card
+    source = source or detect.find_source(create_model(name), state)
+    published = _published(card, source, tag)
+    side = published.side if published else card.input_size[0]
+    guess = create_model(name, input_size=(side, side, card.input_size[2]))
+    channels = detect.channels_in(guess, state, source)
+    model = create_model(name, detect.classes_in(guess, state, source), input_size=(side, side, channels))
+    variables = bridge.read_variables(model, state, source)
+    if num_classes not in (None, model.num_classes):
+        model, variables = _new_head(model, variables, num_classes or 0)
+    names = tuple(class_names) or tuple(map(str, range(model.num_classes)))
+    if len(names) != model.num_classes:
+        raise UserError(
+            f"there are {len(names)} class names for {model.num_classes} outputs of {name}; give one for each"
+        )
+    config, dataset = _describe(model, published, names)
+
+    claim.describe_run(run, config, dataset)
+    checkpoints = Checkpoints(run.checkpoints)
+    try:
+        first = create_state(variables, optimizers.optimizer(config.optimizer), average=False)
+        checkpoints.save(first, Progress(finished="converted"))
+    finally:
+        checkpoints.close()
+    logs.say(
+        f"{name}: {trees.size(variables['params']):,} parameters from {path} ({source}), pictures "
+        f"{'x'.join(map(str, model.input_size))}; it is a run folder now: {run.root}"
+    )
+    return run
+
+
+def export(workdir: str | Path, path: str | Path, *, source: bridge.Source | None = None) -> None:
+    """Writes a run's weights as a .safetensors file in another library's names and layouts.
+
+    Args:
+      source: the library; None: the one that the model's name means.
+    """
+    run = open_run(workdir)
+    model = run.parts.model
+    source = source or next(iter(detect.sources_of(model)), None)
+    if source is None:
+        raise UserError(f"no other library has {model.name}, so its weights cannot be written for one")
+    weight_files.write(path, bridge.write_state(model, run.variables, source))
+    logs.say(f"{path}: {model.name} in the names of {source}")
+
+
+def _published(card: Card, source: str, tag: str | None) -> Weights | None:
+    """The row of weights.csv whose pictures these weights want."""
+    rows = [row for row in card.weights if row.source == source]
+    if tag is None:
+        return next(iter(rows), card.weights[0] if card.weights else None)
+    found = next((row for row in rows if row.tag == tag), None)
+    if found is None:
+        raise UserError(f"no weights of {source} have the tag {tag}{nearest(tag, [row.tag for row in rows])}")
+    return found
+
+
+def _new_head(model: Model, variables: Tree, num_classes: int) -> tuple[Model, Tree]:
+    wider = create_model(model.name, num_classes, input_size=model.input_size)
+    fresh, head = trees.flatten(jax.device_get(wider.init(keys.key(0, "init")))), model.head_leaves()
+    merged = {path: fresh[path] if path in head else leaf for path, leaf in trees.flatten(variables).items()}
+    logs.say(f"new for {num_classes} classes instead of {model.num_classes}: {', '.join(sorted(head))}")
+    return wider, {"params": {}, "batch_stats": {}} | trees.unflatten(merged)
+
+
+def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -> tuple[Experiment, Dataset]:
+    """The config and the data description of a run that was never trained here."""
+    card, (height, width, channels) = model.card, model.input_size
+    crop, how = (published.crop, published.interpolation) if published else (card.crop, card.interpolation)
+    mean, std = (published.mean, published.std) if published else (card.mean, card.std)
+    if mean is None or std is None or len(mean) != channels:
+        mean, std = (127.5,) * channels, (127.5,) * channels
+    size = (round(height / crop), round(width / crop))
+    config = recipes.validate(
+        Experiment(
+            data=Data(source=SOURCE, batch_size=32, resize="center", size=size, interpolation=how, channels=channels),
+            augment=Augment(crop="center", normalize="fixed", mean=mean, std=std),
+            model=ModelOptions(name=model.name, num_classes=model.num_classes, input_size=model.input_size),
+            optimizer=Optimizer(name="sgd", lr=0.0, momentum=0.0),
+            train=Train(steps=1),
+        )
+    )
+    variance = np.square(np.asarray(std, np.float64))
+    order = np.argsort(-variance, kind="stable")
+    statistics = Statistics(
+        mean, std, _rows(np.diag(variance)), tuple(variance[order].tolist()), _rows(np.eye(channels)[:, order])
+    )
+    rule = {name: getattr(config.data, name) for name in ("resize", "size", "interpolation")}
+    shape = (*size, channels)
+    dataset = Dataset(Path(), names, False, {}, shape, "pixels", rule, statistics, "", (), {})
+    return config, dataset
+
+
+def _rows(matrix: HostArray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())

@@ -1,0 +1,113 @@
+"""Beginning with another run's weights: what its recipe hands on, which leaves are taken over, and what is new."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from cnnjax.config import Experiment
+from cnnjax.core import files, logs, trees
+from cnnjax.core.arrays import HostArray, Tree
+from cnnjax.core.errors import UserError
+from cnnjax.core.rundir import RunDir
+from cnnjax.data import Dataset
+from cnnjax.models import Model
+from cnnjax.training.trained import open_run, saved_config
+
+
+def inherit(config: Experiment, run: RunDir) -> Experiment:
+    """Fills in how pictures are fitted and normalised as the weights of `config.model.init` need it.
+
+    Only what the recipe leaves open is taken over: data.size with its rule and interpolation, model.input_size, and
+    augment.normalize=auto. A run that goes on has it all in its own folder.
+
+    Raises:
+      UserError: no such run, or one of another model.
+    """
+    if config.model.init is None:
+        return config
+    folder = run if run.config.is_file() else RunDir.existing(config.model.init)
+    old = saved_config(folder)
+    if old.model.name != config.model.name:
+        raise UserError(
+            f"config.model.init={folder.root} holds a {old.model.name}, config.model.name is {config.model.name}; "
+            f"set config.model.name={old.model.name}"
+        )
+    data, model, augment = config.data, config.model, config.augment
+    if data.size is None and data.resize in ("none", "auto") and old.data.size is not None:
+        data = dataclasses.replace(
+            data, resize=old.data.resize, size=old.data.size, interpolation=old.data.interpolation
+        )
+    if model.input_size is None and old.model.input_size is not None:
+        channels = data.channels or old.model.input_size[2]
+        data = dataclasses.replace(data, channels=channels)
+        model = dataclasses.replace(model, input_size=(*old.model.input_size[:2], channels))
+    if augment.normalize == "auto":
+        mode, mean, std = old.augment.normalize, old.augment.mean, old.augment.std
+        if mode in ("auto", "dataset", "mean"):  # of the pictures that the weights were trained on, not of the new ones
+            statistics = Dataset.from_json(files.read_json(folder.dataset)).statistics
+            mean = statistics.mean
+            std = (
+                (1.0,) * len(mean)
+                if mode == "mean"
+                else tuple(value if value > 1e-3 else 1.0 for value in statistics.std)
+            )
+            mode = "fixed"
+        augment = dataclasses.replace(augment, normalize=mode, mean=mean, std=std)
+    if augment.mean is not None and data.channels not in (None, len(augment.mean)):
+        augment = dataclasses.replace(augment, normalize="dataset", mean=None, std=None)
+    return dataclasses.replace(config, data=data, model=model, augment=augment)
+
+
+def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) -> Tree:
+    """Returns fresh `variables` with those of the run `init` laid over them, and says what stays fresh.
+
+    Taken over is every leaf of the same shape, except the head (the leaves whose shape depends on the number of
+    classes) where the classes differ. A first convolution for other channels is made from the old one: for one channel
+    its sum over the old channels, for more the old ones in turn, divided so that a grey picture gives the same maps.
+
+    Args:
+      variables: {"params", "batch_stats"} as drawn for `model`.
+      init: a run folder; its best checkpoint is read.
+      class_names: of the new data.
+
+    Raises:
+      UserError: another leaf differs, as a dense layer does behind pictures of another size.
+    """
+    run = open_run(init)
+    old, new = trees.flatten(run.variables), trees.flatten(jax.device_get(variables))
+    head = model.head_leaves() if tuple(class_names) != run.classes else frozenset()
+    fresh = []
+    for path, leaf in new.items():
+        if path in head or path not in old:
+            fresh.append(path)
+        elif old[path].shape == leaf.shape:
+            new[path] = np.asarray(old[path])
+        elif leaf.ndim == 4 and _only_channels_differ(old[path].shape, leaf.shape):
+            new[path] = adapt_channels(np.asarray(old[path]), leaf.shape[2])
+            logs.say(f"{path}: made from {old[path].shape[2]} channels for {leaf.shape[2]}")
+        else:
+            have, want = ("x".join(map(str, shape)) for shape in (old[path].shape, leaf.shape))
+            raise UserError(
+                f"{path} of {init} is {have}, but the model here has {want}; set config.model.input_size to "
+                f"{','.join(map(str, run.parts.model.input_size))}"
+            )
+    logs.say(
+        f"weights of {init}: {len(new) - len(fresh)} arrays taken over"
+        + (f", new: {', '.join(fresh[:6])}{' ...' if len(fresh) > 6 else ''}" if fresh else "")
+    )
+    return {"params": {}, "batch_stats": {}} | trees.unflatten(new)
+
+
+def adapt_channels(kernel: HostArray, channels: int) -> HostArray:
+    """A kernel [h, w, C, K] for another number of input channels, which sees the same in a grey picture."""
+    have = kernel.shape[2]
+    if channels < have:
+        return np.repeat(kernel.sum(2, keepdims=True) / channels, channels, axis=2)
+    turn = np.arange(channels) % have
+    return np.asarray(kernel[:, :, turn] / np.bincount(turn)[turn][:, None], kernel.dtype)
+
+
+def _only_channels_differ(old: tuple[int, ...], new: tuple[int, ...]) -> bool:
+    return old[:2] == new[:2] and old[3] == new[3]

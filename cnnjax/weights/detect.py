@@ -1,0 +1,56 @@
+"""What a file of weights tells by itself: whose it is, for how many classes, and for how many channels."""
+
+from collections.abc import Mapping
+from typing import get_args
+
+from cnnjax.core import trees
+from cnnjax.core.arrays import HostArray
+from cnnjax.core.errors import UserError
+from cnnjax.models import Model
+from cnnjax.weights import bridge
+from cnnjax.weights.bridge import Source
+from cnnjax.weights.names import NAMES
+
+
+def sources_of(model: Model) -> list[Source]:
+    """The libraries that name the model's leaves, the one that its own name means first."""
+    reference = model.card.published.reference.lower() if model.card.published else ""
+    known = {source for family, source in NAMES if family in (model.name, model.card.family)}
+    return sorted((name for name in get_args(Source) if name in known), key=lambda name: not reference.startswith(name))
+
+
+def find_source(model: Model, state: Mapping[str, HostArray]) -> Source:
+    """The library whose names the file uses; where two share all names, the one that the model's name means.
+
+    Raises:
+      UserError: no library's names for the model are known.
+    """
+    sources = sources_of(model)
+    if not sources:
+        raise UserError(f"no library's files are known for {model.name}; it cannot be converted")
+    return max(sources, key=lambda source: sum(key in state for key in _keys(model, source).values()))
+
+
+def classes_in(model: Model, state: Mapping[str, HostArray], source: Source) -> int:
+    """The number of classes of the file's head, the model's own where the file does not tell."""
+    return _axis(model, state, source, model.head_leaves(), -1, model.num_classes)
+
+
+def channels_in(model: Model, state: Mapping[str, HostArray], source: Source) -> int:
+    """The number of channels that the file's first convolution reads, the model's own where the file does not tell."""
+    return _axis(model, state, source, model.stem_leaves(), -2, model.input_size[2])
+
+
+def _axis(
+    model: Model, state: Mapping[str, HostArray], source: Source, leaves: frozenset[str], axis: int, default: int
+) -> int:
+    names, flat = bridge.table(model, source), trees.flatten(model.shapes())
+    for path, key in _keys(model, source).items():
+        if path in leaves and path.endswith("/kernel") and key in state and state[key].ndim == len(flat[path].shape):
+            return int(bridge.read_layout(state[key], path, flat[path].shape, names, source).shape[axis])
+    return default
+
+
+def _keys(model: Model, source: Source) -> dict[str, str]:
+    names, flat = bridge.table(model, source), trees.flatten(model.shapes())
+    return {path: bridge.key_of(path, flat, names, source) for path in flat}
