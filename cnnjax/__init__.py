@@ -4,7 +4,7 @@ The public API in one screen; importing it loads no jax until a name is used.
 
   load_config(path, overrides=None)     a recipe file as a config
   train(config, workdir)                prepare, train or go on, evaluate: all that the command line does
-  evaluate(workdir, split="test")       exact metrics of a run on a split
+  evaluate(workdir, split=None)         exact metrics of a run on a split
   predict(workdir, paths)               classes and probabilities of picture files
   open_run(workdir)                     a run to predict with: .config .classes .variables .predict(...) .logits(...)
   create_model(name, num_classes=...)   a model: .init(key) .apply(variables, images)

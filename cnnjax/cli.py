@@ -29,7 +29,7 @@ TEXTS = {
     "workdir": "run folder; train: default runs/<config name>",
     "data_dir": "where data are kept; default $CNNJAX_DATA_DIR, else ~/.cache/cnnjax",
     "checkpoint": "best or last; default: the best where there is one",
-    "split": "train, val or test",
+    "split": "train, val or test; default: test, of converted weights test, else val, else all there is",
     "model": "a registered model, package.module:Class or plain:PATTERN",
     "input": "HxWxC, such as 224x224x3; default: the model's own",
     "arch": "the model of the weights, such as resnet50; cnnjax models lists them",
@@ -51,9 +51,10 @@ SWITCHES = {
     "debug": "show the traceback of an error",
     "json": "print one JSON document on stdout",
     "allow_pickle": "let PyTorch read a pickled file, weights only; give it for files that you trust",
+    "markdown": "print the table of docs/models.md",
     "print_config": "show every option with its value and where it came from, and do nothing",
 }
-DEFAULTS: dict[str, Any] = {"split": "test", "top": 5}
+DEFAULTS: dict[str, Any] = {"top": 5}
 
 
 @dataclass(frozen=True)
@@ -166,10 +167,10 @@ def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
 
 
 def _models(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
-    from cnnjax.models.catalogue import catalogue, listing
+    from cnnjax.models.catalogue import catalogue, listing, markdown
 
     rows = catalogue(flag.filter or "", max_params=flag.max_params, max_macs=flag.max_macs)
-    print(json.dumps(rows) if flag.json else listing(rows))
+    print(json.dumps(rows) if flag.json else markdown(rows) if flag.markdown else listing(rows))
 
 
 COMMON = ("debug",)
@@ -215,7 +216,7 @@ VERBS = {
     "models": Verb(
         _models,
         "list the models with parameters, multiply-adds and the accuracy of their published weights",
-        ("filter", "max_params", "max_macs", "json"),
+        ("filter", "max_params", "max_macs", "markdown", "json"),
         "cnnjax models --filter efficientnet --max_params 20000000",
     ),
 }

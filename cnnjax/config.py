@@ -65,9 +65,11 @@ class Augment:
     """How training pictures are varied and how all pictures are normalised."""
 
     preset: Literal["none", "gentle", "strong"] = option("none", "the two settings from practice; other keys add to it")
-    crop: Literal["center", "random", "resized"] = option(
-        "random", "how a training picture larger than the model's input is cut; resized: random area and aspect"
+    crop: Literal["center", "random", "resized", "scaled"] = option(
+        "random",
+        "how a training picture larger than the model's input is cut; resized: random area and aspect; scaled: shorter side drawn from augment.shorter, then at random",
     )
+    shorter: tuple[int, int] = option((256, 512), "range of the shorter side for crop=scaled", low=1, high=4096)
     scale: tuple[float, float] = option(
         (0.08, 1.0), "area of a resized crop, as shares of the picture", low=0.001, high=1
     )
@@ -209,3 +211,19 @@ class Experiment:
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+
+
+def smoke(side: int) -> dict[str, Any]:
+    """The variant of an ImageNet recipe that takes three steps anywhere: synthetic pictures, side x side for the net."""
+    picture = side * 8 // 7
+    return {
+        "data.source": f"fake:{picture}x{picture}x3,1000",
+        "data.size": (picture, picture),
+        "data.batch_size": 8,
+        "model.input_size": (side, side, 3),
+        "augment.shorter": (picture, 2 * picture),
+        "train.steps": 3,
+        "train.log_every": 1,
+        "evaluate.batch_size": 32,
+        "evaluate.views": "single",
+    }

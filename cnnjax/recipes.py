@@ -249,6 +249,10 @@ def _validate_together(config: Experiment) -> None:
             "config.augment.scale and config.augment.ratio are (smallest, largest); the first may not be the larger",
         ),
         (
+            augment.shorter[0] <= augment.shorter[1],
+            "config.augment.shorter is (smallest, largest); the first may not be the larger",
+        ),
+        (
             data.batch_size % train.accumulate == 0,
             f"config.train.accumulate={train.accumulate} does not divide config.data.batch_size={data.batch_size}; "
             "choose a divisor",

@@ -128,7 +128,7 @@ def repeat(config: Experiment, workdir: str | Path, times: int, **options: Any) 
 def evaluate(
     workdir: str | Path,
     *,
-    split: str = "test",
+    split: str | None = None,
     checkpoint: Which | None = None,
     data_dir: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -137,7 +137,7 @@ def evaluate(
 
     Args:
       workdir: the run folder.
-      split: train, val or test.
+      split: train, val or test; None: test, of converted weights the first there is of test, val and train.
       checkpoint: best or last; None: the best where there is one, else the last.
       data_dir: where data are kept.
       overrides: {"evaluate.views": "ten_crop"}: keys that leave what was trained as it is.
@@ -153,6 +153,10 @@ def evaluate(
             f"{workdir} was converted and has no pictures of its own; give config.data.source=folder:PATH with them"
         )
     dataset = _data_of(run, data_dir)
+    if split is None:
+        split = (
+            "test" if run.dataset.digest else next(name for name in ("test", "val", "train") if name in dataset.counts)
+        )
     pictures = dataset.split(split)
     source = loader(run.config, dataset, mesh)(pictures, None)
     step = jax.jit(functools.partial(eval_step, parts=run.parts), out_shardings=replicated(mesh))

@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
-# The tests, on a fresh machine or a used one: bash launch/test.sh [pytest arguments]
+# The tests, on a fresh machine or a used one; those that need PyTorch or Keras run where these are installed.
+#   bash launch/test.sh [pytest arguments]            what fits into ten minutes on two cores
+#   bash launch/test.sh --all [pytest arguments]      every variant of every net, every reference: hours
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/environment.sh test
-exec .venv/bin/python -m pytest --numprocesses 2 "$@"
+which=(-m "not slow")
+if [ "${1:-}" = "--all" ]; then
+  shift
+  which=()
+fi
+exec .venv/bin/python -m pytest --numprocesses 2 "${which[@]}" "$@"

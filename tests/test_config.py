@@ -160,7 +160,7 @@ def test_values_of_a_recipe_take_the_type_of_their_field():
         ("augment.flip", "maybe", "config.augment.flip=maybe is not true or false"),
         ("augment.flip", 1, "config.augment.flip=1 is not true or false"),
         ("data.source", 5, "config.data.source=5 is not a text"),
-        ("augment.crop", "randm", "config.augment.crop=randm is not one of center, random, resized"),
+        ("augment.crop", "randm", "config.augment.crop=randm is not one of center, random, resized, scaled"),
         ("train.steps", "few", "config.train.steps=few is not a whole number or none"),
         ("data.size", "1,2,3", "config.data.size=1,2,3 is not 2 whole numbers separated by commas or none"),
         ("model.input_size", "28", "config.model.input_size=28 is not 3 whole numbers separated by commas or none"),

@@ -13,6 +13,7 @@ from cnnjax.run import summarise, train
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 OWN = "own_pictures"
+QUICK = ("alexnet_imagenet", "squeezenet1_1_imagenet", "vgg_bn_cifar10", "cifar_cnn_cifar10")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -24,7 +25,22 @@ def test_recipe_states_what_it_is(path):
         assert summary.params > 0
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+# Deep nets take a minute and more to compile; the variant `smoke` of each is for every machine, and for --all.
+DEEP = {path for path in CONFIGS if path.stem.endswith(("_imagenet", "_cifar10")) and path.stem not in QUICK}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(DEEP), ids=lambda path: path.stem)
+def test_smoke_variant_takes_three_steps(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("cnnjax.run.make_mesh", lambda: jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",)))
+    variant = ":smoke" if path.stem.endswith("_imagenet") else ""
+    overrides = {} if variant else {"data.source": "fake:32x32x3,10", "train.steps": 3, "train.log_every": 1}
+    report = train(recipes.load(f"{path}{variant}", overrides).config, tmp_path / "run")
+    assert report["count"] > 0
+    assert [record["step"] for record in read_metrics(RunDir(tmp_path / "run").metrics)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path not in DEEP], ids=lambda path: path.stem)
 def test_recipe_trains_three_steps(path, tmp_path, monkeypatch):
     # Eight copies of AlexNet and its velocity on two cores prove nothing that the small nets of tests/training do not.
     monkeypatch.setattr("cnnjax.run.make_mesh", lambda: jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",)))

@@ -108,6 +108,19 @@ def resized_boxes(keys: Array, sizes: Array, *, scale: tuple[float, float], rati
     return jnp.where(found[:, None], boxes, jnp.concatenate([corner, largest], 1))
 
 
+def scaled_boxes(keys: Array, sizes: Array, *, size: tuple[int, int], shorter: tuple[int, int]) -> Array:
+    """Draws the boxes [N, 4] that become `size` when the picture's shorter side is brought to a drawn number of pixels.
+
+    VGG's scale jitter (Simonyan and Zisserman 2014, 1409.1556, section 3.1): the shorter side is uniform in `shorter`,
+    which begins at the larger of the sides of `size` or above, and the place of the crop is uniform.
+    """
+    sizes = sizes.astype(jnp.float32)
+    u = draw.uniform(keys, (3,))
+    target = shorter[0] + (shorter[1] - shorter[0]) * u[:, :1]
+    box = jnp.asarray(size, jnp.float32) * sizes.min(1, keepdims=True) / target
+    return jnp.concatenate([u[:, 1:] * (sizes - box), box], 1)
+
+
 def center_boxes(sizes: Array, *, size: tuple[int, int], magnification: Array | float) -> Array:
     """Returns centred boxes [N, 4] that are `magnification` [N] times `size`, in pictures of `sizes` [N, 2]."""
     box = jnp.stack([magnification * size[0], magnification * size[1]], -1) * jnp.ones_like(sizes, jnp.float32)

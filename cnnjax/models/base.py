@@ -198,7 +198,12 @@ def find(name: str) -> Entry:
         return Entry(functools.partial(Plain, pattern=name.removeprefix("plain:")), Card((32, 32, 3), family="plain"))
     if ":" in name:
         return _import(name)
-    return MODELS[name if name in MODELS else cards.aliases().get(name, name)]
+    return MODELS[own_name(name)]
+
+
+def own_name(name: str) -> str:
+    """What a net is called here that torchvision or timm may call otherwise."""
+    return name if name in MODELS or ":" in name else cards.aliases().get(name, name)
 
 
 def _import(name: str) -> Entry:

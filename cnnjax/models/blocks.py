@@ -65,12 +65,16 @@ class Conv(nn.Module):
         height, width = pair(self.kernel_size)
         channels = inputs.shape[-1] // self.groups
         shape = (height, width, channels, self.features)
-        kernel = self.param("kernel", self.initial.kernel, shape, jnp.float32).astype(inputs.dtype)
+        kernel = self.standing_for(self.param("kernel", self.initial.kernel, shape, jnp.float32)).astype(inputs.dtype)
         outputs = convolve(inputs, kernel, stride=self.stride, padding=self.padding, groups=self.groups)
         if self.use_bias:
             begin = self.initial.bias(height * width * channels)
             outputs = outputs + self.param("bias", begin, (self.features,), jnp.float32).astype(inputs.dtype)
         return outputs
+
+    def standing_for(self, kernel: Array) -> Array:
+        """What the pictures are convolved with: the parameter itself, or what a subclass makes of it."""
+        return kernel
 
 
 class Dense(nn.Module):

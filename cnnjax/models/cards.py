@@ -120,8 +120,7 @@ blue, green, red is turned when the weights are read)."""
 
 # fmt: off
 ALSO = {
-    "mobilenetv2_100": "mobilenet_v2", "mobilenetv3_small_100": "mobilenet_v3_small",
-    "mobilenetv3_large_100": "mobilenet_v3_large",
+    "mobilenetv2_100": "mobilenet_v2",
     "mnasnet_050": "mnasnet0_5", "mnasnet_075": "mnasnet0_75", "mnasnet_100": "mnasnet1_0",
     "regnetx_008": "regnet_x_800mf", "regnetx_016": "regnet_x_1_6gf", "regnetx_032": "regnet_x_3_2gf",
     "regnetx_080": "regnet_x_8gf", "regnetx_160": "regnet_x_16gf", "regnetx_320": "regnet_x_32gf",
@@ -134,9 +133,7 @@ ALSO = {
 """What the library that is not their reference calls the same nets."""
 
 
-def card(
-    name: str, *, paper: Paper | None = None, weights: tuple[Weights, ...] | None = None, **changes: Any
-) -> Card:
+def card(name: str, *, paper: Paper | None = None, weights: tuple[Weights, ...] | None = None, **changes: Any) -> Card:
     """Makes the card of a variant that stands in published.csv.
 
     Args:

@@ -48,6 +48,27 @@ def _row(name: str) -> dict[str, Any]:
     }
 
 
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The list as the table of docs/models.md."""
+    lines = [
+        "| name | parameters | multiply-adds | input | top-1 | top-5 | weights | paper |",
+        "| --- | ---: | ---: | --- | ---: | ---: | --- | --- |",
+    ]
+    family = None
+    for row in sorted(rows, key=lambda row: (row["family"], row["params"])):
+        if row["family"] != family:
+            family = row["family"]
+            lines.append(f"| **{family}** | | | | | | | |")
+        best = row["weights"][0] if row["weights"] else None
+        scores = (f"{best['top1']:.2f}", f"{best['top5']:.2f}", f"{best['source']} {best['tag']}") if best else ("", "", "")
+        paper = f"[{row['paper']}](https://arxiv.org/abs/{row['arxiv']})" if row["arxiv"] else row["paper"] or ""
+        size = "x".join(map(str, row["input_size"]))
+        lines.append(
+            f"| {row['name']} | {row['params']:,} | {row['macs'] / 1e6:,.1f} M | {size} | {' | '.join(scores)} | {paper} |"
+        )
+    return "\n".join(lines)
+
+
 def listing(rows: list[dict[str, Any]]) -> str:
     """The list as a table of text."""
     head = ("name", "parameters", "multiply-adds", "input", "top-1", "top-5", "weights")

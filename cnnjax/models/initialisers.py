@@ -54,5 +54,8 @@ HE = Init(nn.initializers.variance_scaling(2.0, "fan_in", "normal"), _constant(0
 HE_OUT = Init(nn.initializers.variance_scaling(2.0, "fan_out", "normal"), _constant(0.0))
 """The same by the fan-out, N(0, 2 / fan-out), which keeps the gradients' variance: torchvision's ResNets."""
 
+UNIFORM_OUT = Init(nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform"), _constant(0.0))
+"""Uniform within 1 / sqrt(fan-out), biases 0: the last layer of EfficientNet and MnasNet."""
+
 TORCH = Init(nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"), _uniform_by_fan_in)
 """PyTorch's default for both: uniform within 1 / sqrt(fan-in)."""

@@ -13,7 +13,7 @@ from flax import linen as nn
 from cnnjax.core import trees
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
-from cnnjax.models.base import find
+from cnnjax.models.base import find, own_name
 from cnnjax.models.cards import Card
 
 
@@ -198,7 +198,7 @@ def create_model(
       UserError: unknown name (the nearest is named), a class that is no model or cannot do what is asked, or pictures
         too small for it (the smallest size that works is named).
     """
-    entry = find(name)
+    name, entry = own_name(name), find(name)
     classes = entry.card.num_classes if num_classes is None else num_classes
     fields = {field.name for field in dataclasses.fields(entry.module_class)}
     options: dict[str, Any] = {"dtype": jnp.dtype(dtype)} if "dtype" in fields else {}

@@ -115,6 +115,17 @@ def _pool_backward(window: tuple[int, int], saved: tuple[Array, Array], gradient
 max_pool_by_index.defvjp(_pool_forward, _pool_backward)
 
 
+class ZeroPad(nn.Module):
+    """Zeros around the map, where they shall count in the max-pool that follows."""
+
+    width: int = 1
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        around = (self.width, self.width)
+        return jnp.pad(inputs, ((0, 0), around, around, (0, 0)))
+
+
 class GlobalAvgPool(nn.Module):
     """Mean over all positions: [N, H, W, C] -> [N, C]."""
 

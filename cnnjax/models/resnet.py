@@ -1,9 +1,10 @@
 """ResNet and its relatives of one engine: ResNeXt (grouped), Wide ResNet (wider inside), SE-ResNet (gated).
 
 Names are torchvision's and timm's. The stride of a bottleneck is on its 3x3 convolution ("v1.5"), where the paper, and
-Keras, have it on the first 1x1.
+Keras, have it on the first 1x1. resnet_cifar.py and senet.py have further nets of these blocks.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -107,8 +108,26 @@ class ResidualBlock(nn.Module):
             values = self.bn3(self.conv3(self.relu(values)), train)
         if self.row.gated:
             values = self.se(values)
-        shortcut = self.downsample_1(self.downsample_0(inputs), train) if self.project else inputs
-        return cast(Array, self.relu(values + shortcut))
+        return cast(Array, self.relu(values + self.shortcut(inputs, train)))
+
+    def shortcut(self, inputs: Array, train: bool) -> Array:
+        """The identity, or where the branch changes the shape a projection (the paper's option B)."""
+        return cast(Array, self.downsample_1(self.downsample_0(inputs), train)) if self.project else inputs
+
+
+def add_blocks(net: nn.Module, depths: Sequence[int], make: Callable[[int, int, int], nn.Module]) -> tuple[str, ...]:
+    """Gives a net its residual blocks layer1_0, layer1_1, ..., and returns their names.
+
+    Args:
+      depths: blocks in each stage.
+      make: called with (stage, number, stride), the first two from 0, the stride 2 where a later stage begins.
+    """
+    names = []
+    for stage, depth in enumerate(depths):
+        for number in range(depth):
+            names.append(f"layer{stage + 1}_{number}")
+            setattr(net, names[-1], make(stage, number, 2 if stage and number == 0 else 1))
+    return tuple(names)
 
 
 class ResNet(Classifier):
@@ -119,17 +138,12 @@ class ResNet(Classifier):
     def setup(self) -> None:
         self.conv1 = Conv(64, 7, stride=2, padding=3, use_bias=False, initial=HE_OUT)
         self.bn1, self.relu, self.maxpool = BatchNorm(), ReLU(), MaxPool(3, stride=2, padding=1)
-        blocks = []
-        for stage, depth in enumerate(self.row.depths):
-            for number in range(depth):
-                project = number == 0 and (stage > 0 or self.row.bottleneck)
-                block = ResidualBlock(
-                    self.row, 64 * 2**stage, stride=2 if number == 0 and stage else 1, project=project
-                )
-                setattr(self, f"layer{stage + 1}_{number}", block)
-                blocks.append(f"layer{stage + 1}_{number}")
-        self.blocks = tuple(blocks)
+        self.blocks = add_blocks(self, self.row.depths, self.block)
         self.avgpool, self.fc = GlobalAvgPool(), Dense(self.num_classes, initial=TORCH)
+
+    def block(self, stage: int, number: int, stride: int) -> nn.Module:
+        project = number == 0 and (stage > 0 or self.row.bottleneck)
+        return ResidualBlock(self.row, 64 * 2**stage, stride, project)
 
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 512 or 2048]."""

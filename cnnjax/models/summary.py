@@ -114,24 +114,25 @@ class _Watch:
         before, place = self._calls, len(self.rows)
         outputs = run(*args, **kwargs)
         path = context.module.path
-        own = self._own(path)
+        leaves = self._leaves(path)
+        own = {} if path in self._counted else leaves  # a module called twice owns its parameters the first time only
         leaf = self._calls == before
         changes = leaf and args and getattr(args[0], "shape", None) != getattr(outputs, "shape", None)
-        if own or changes:
-            self.rows.insert(place, self._row(context.module, own, outputs))
+        if leaves or changes:
+            self.rows.insert(place, self._row(context.module, own, leaves, outputs))
         self._counted.add(path)
         return outputs
 
-    def _own(self, path: tuple[str, ...]) -> dict[str, Any]:
-        """The parameters that belong to the module itself; a module called twice owns them the first time only."""
+    def _leaves(self, path: tuple[str, ...]) -> dict[str, Any]:
+        """The parameters of the module itself, without those of the modules in it."""
         node: Any = self.params
         for name in path:
             node = node.get(name, {})
-        return {} if path in self._counted else {k: leaf for k, leaf in node.items() if not isinstance(leaf, Mapping)}
+        return {k: leaf for k, leaf in node.items() if not isinstance(leaf, Mapping)}
 
-    def _row(self, module: nn.Module, own: dict[str, Any], outputs: Any) -> Row:
+    def _row(self, module: nn.Module, own: dict[str, Any], leaves: dict[str, Any], outputs: Any) -> Row:
         shape = tuple(jax.tree.leaves(outputs)[0].shape[1:])
         # A kernel's every weight multiplies once a position; a dense layer's output has one position.
-        macs = trees.size(own["kernel"]) * prod(shape[:-1]) if "kernel" in own else 0
+        macs = trees.size(leaves["kernel"]) * prod(shape[:-1]) if "kernel" in leaves else 0
         kind = type(module).__name__
         return Row(".".join(module.path) or kind, kind, shape, prod(shape), trees.size(own), macs)

@@ -38,6 +38,21 @@ def squared_error(logits: Array, targets: Array) -> Array:
     return jnp.sum(jnp.square(targets - logits), axis=-1) / 2
 
 
+@LOSSES.add("margin")
+def margin(lengths: Array, targets: Array) -> Array:
+    """Margin loss of capsules (Sabour et al. 2017, arXiv:1710.09829, equation 4), summed over the classes.
+
+    sum t max(0, 0.9 - v)^2 + 0.5 (1 - t) max(0, v - 0.1)^2: each class is asked for by itself, so that several can be
+    there at once; the half keeps the many absent ones from shrinking all lengths at the start.
+
+    Args:
+      lengths: of the class capsules, 0 .. 1.
+    """
+    present = targets * jnp.square(jnp.maximum(0.9 - lengths, 0))
+    absent = (1 - targets) * jnp.square(jnp.maximum(lengths - 0.1, 0))
+    return jnp.sum(present + 0.5 * absent, axis=-1)
+
+
 def smooth(targets: Array, share: float) -> Array:
     """Label smoothing (Szegedy et al., 2015, arXiv:1512.00567, section 7): (1 - share) t + share / K.
 
@@ -56,6 +71,8 @@ def probabilities(logits: Array, loss_name: str) -> Array:
     softmax: the soft-max. sigmoid: K independent probabilities; one output is two classes, [N, 2] = [1 - p, p].
     mse: least squares on one-hot targets estimates the probabilities themselves, so the outputs are cut at zero and
     normalised; a millionth of a soft-max keeps every class above zero and in its rank.
+    margin: a length is the probability that its class is there, whatever the others are; given that exactly one is, the
+    classes share by their odds, v / (1 - v). Outputs that are no lengths, below 0 and above 1, keep their rank.
 
     Args:
       logits: float32 [N, K].
@@ -70,6 +87,9 @@ def probabilities(logits: Array, loss_name: str) -> Array:
     if loss_name == "mse":
         positive = jnp.maximum(logits, 0) + 1e-6 * jax.nn.softmax(logits)
         return positive / jnp.sum(positive, axis=-1, keepdims=True)
+    if loss_name == "margin":
+        inside = jnp.clip(logits, 1e-20, 1 - 2.0**-24)
+        return jax.nn.softmax(jnp.log(inside) - jnp.log1p(-inside) + (logits - inside))
     raise ValueError(f"no probabilities are defined for the loss {loss_name}")
 
 

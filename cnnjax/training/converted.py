@@ -17,7 +17,7 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.core.statistics import Statistics
 from cnnjax.data import Dataset
 from cnnjax.models import Card, Model, create_model
-from cnnjax.models.base import find
+from cnnjax.models.base import MODELS, find
 from cnnjax.models.cards import Weights
 from cnnjax.optim import optimizers
 from cnnjax.training import claim
@@ -63,6 +63,9 @@ def convert(
         raise UserError(f"{run.root} exists and is not empty; name a new folder with --workdir")
     state, card = weight_files.read(path, allow_pickle=allow_pickle), find(name).card
     source = source or detect.find_source(create_model(name), state)
+    own = card.published.reference.lower().startswith(source) if card.published else True
+    if not own and (form := f"{source}/{name}") in MODELS:
+        raise UserError(f"{source}'s {name} pads or normalises otherwise than {name} does; convert with --arch {form}")
     published = _published(card, source, tag)
     side = published.side if published else card.input_size[0]
     guess = create_model(name, input_size=(side, side, card.input_size[2]))
@@ -136,7 +139,16 @@ def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -
     size = (round(height / crop), round(width / crop))
     config = recipes.validate(
         Experiment(
-            data=Data(source=SOURCE, batch_size=32, resize="center", size=size, interpolation=how, channels=channels),
+            data=Data(
+                source=SOURCE,
+                batch_size=32,
+                resize="center",
+                size=size,
+                interpolation=how,
+                channels=channels,
+                val_fraction=0.0,
+                test_fraction=0.0,
+            ),
             augment=Augment(crop="center", normalize="fixed", mean=mean, std=std),
             model=ModelOptions(name=model.name, num_classes=model.num_classes, input_size=model.input_size),
             optimizer=Optimizer(name="sgd", lr=0.0, momentum=0.0),

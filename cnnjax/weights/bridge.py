@@ -2,11 +2,11 @@
 
 Every leaf of a model's variables has one name in the source's file, so one table serves reading and writing. What the
 layouts differ in: PyTorch keeps convolution kernels as [outputs, inputs, height, width] and dense ones as [outputs,
-inputs], Keras depthwise ones as [height, width, channels, multiplier].
+inputs], Keras depthwise ones as [height, width, channels, 1]. Keras' files are read, not written.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -15,14 +15,15 @@ from cnnjax.core import trees
 from cnnjax.core.arrays import HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.models import Model
-from cnnjax.weights.names import NAMES, Names
+from cnnjax.weights.names import NAMES, Names, Rule
 
 Source = Literal["torchvision", "timm", "cadene", "keras"]
 
 TORCH = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 KERAS = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
-IGNORED = re.compile(r"num_batches_tracked$")
-"""Names in files that stand for nothing here: PyTorch counts the batches that a BatchNorm has seen."""
+IGNORED = re.compile(r"num_batches_tracked$|^normalization(_\d+)?/")
+"""Names in files that stand for nothing here: PyTorch counts the batches that a BatchNorm has seen, and Keras'
+EfficientNets normalise their pictures themselves, where here the card says how."""
 
 
 def read_variables(model: Model, state: Mapping[str, HostArray], source: Source) -> Tree:
@@ -37,6 +38,7 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source)
       UserError: names are missing, left over or of another shape; all of them are listed.
     """
     names, flat = table(model, source), trees.flatten(model.shapes())
+    state = {renamed(key, names.former): value for key, value in state.items()}
     keys = {path: key_of(path, flat, names, source) for path in flat}
     rest = {key for key in state if not IGNORED.search(key)} - set(keys.values())
     faults = [f"missing: {key}" for key in keys.values() if key not in state] + [
@@ -59,21 +61,29 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source)
 
 
 def write_state(model: Model, variables: Tree, source: Source) -> dict[str, HostArray]:
-    """The inverse of `read_variables`: a flat {name: array} in the source's names and layouts."""
+    """The inverse of `read_variables`: a flat {name: array} in the source's names and layouts.
+
+    Raises:
+      UserError: there is no table for the model, or the source is Keras, which reads no such file.
+    """
+    if source == "keras":
+        raise UserError(f"weights of {model.name} are read from Keras' files and not written as one")
     names, flat = table(model, source), trees.flatten(variables)
     state = {}
     for path, leaf in flat.items():
-        key, value = key_of(path, flat, names, source), write_layout(np.asarray(leaf), path, names, source)
-        shape = next((shape for pattern, shape in names.shapes.items() if re.search(pattern, key)), value.shape)
-        state[key] = np.ascontiguousarray(value.reshape(shape))
+        key, value = key_of(path, flat, names, source), write_layout(np.asarray(leaf), path, names)
+        axes = next((count for pattern, count in names.trailing.items() if re.search(pattern, key)), 0)
+        state[key] = np.ascontiguousarray(value.reshape(value.shape + (1,) * axes))
     return state
 
 
 def table(model: Model, source: Source) -> Names:
-    """The table of the model's family; UserError names the sources there are."""
+    """The table of the variant, else of the model's family; UserError names the sources there are."""
     family = model.card.family
+    if (model.name, source) in NAMES:
+        return NAMES[model.name, source]
     if (family, source) not in NAMES:
-        known = [other for name, other in NAMES if name == family]
+        known = [other for name, other in NAMES if name in (model.name, family)]
         offer = f"its tables are for {' and '.join(known)}" if known else f"no library's files are known for {family}"
         raise UserError(f"{source} weights of {model.name} cannot be read; {offer}")
     return NAMES[family, source]
@@ -88,7 +98,12 @@ def key_of(path: str, flat: Mapping[str, object], names: Names, source: Source) 
         key = "/".join([*modules, leaf if of_kernel else KERAS.get(leaf, leaf)])
     else:
         key = ".".join([*modules, TORCH.get(leaf, leaf)])
-    for pattern, replacement in names.rules:
+    return renamed(key, names.rules)
+
+
+def renamed(key: str, rules: Iterable[Rule]) -> str:
+    """Applies the rules in order."""
+    for pattern, replacement in rules:
         key = re.sub(pattern, replacement, key)
     return key
 
@@ -96,39 +111,37 @@ def key_of(path: str, flat: Mapping[str, object], names: Names, source: Source) 
 def read_layout(value: HostArray, path: str, shape: tuple[int, ...], names: Names, source: Source) -> HostArray:
     """Turns a source's array into the layout of the leaf `path`, whose shape here is `shape`."""
     module = path.split("/", 1)[1].rpartition("/")[0]
-    if path.endswith("/kernel"):
-        if source == "keras":
-            if value.ndim == 4 and len(shape) == 4 and shape[2] == 1 and value.shape[3] * value.shape[2] == shape[3]:
-                value = value.reshape(*value.shape[:2], 1, -1)  # depthwise
-        elif value.ndim == 4:
-            value = value.transpose(2, 3, 1, 0)
-        elif value.ndim == 2:
-            if module in names.flattened:
-                height, width = names.flattened[module]
-                value = value.reshape(len(value), -1, height, width).transpose(0, 2, 3, 1).reshape(len(value), -1)
-            value = value.T
-        if module == names.bgr:
-            value = value[:, :, ::-1]
-    if value.shape != shape and sorted(filter((1).__ne__, value.shape)) == sorted(filter((1).__ne__, shape)):
-        value = value.reshape(
-            shape
-        )  # axes of length one: a layer scale [C, 1, 1], a 1x1 convolution that is dense here
+    is_kernel = path.endswith("/kernel")
+    if is_kernel and source != "keras" and value.ndim == 4:
+        value = value.transpose(2, 3, 1, 0)
+        if module in names.convolved:
+            value = value.reshape(-1, value.shape[-1])
+    elif is_kernel and source != "keras" and value.ndim == 2:
+        if module in names.flattened:
+            height, width = names.flattened[module]
+            value = value.reshape(len(value), -1, height, width).transpose(0, 2, 3, 1).reshape(len(value), -1)
+        value = value.T
+    if is_kernel and module == names.bgr:
+        value = value[:, :, ::-1]
+    if [axis for axis in value.shape if axis > 1] == [axis for axis in shape if axis > 1]:
+        # Axes of length one: a layer scale [C, 1, 1], a 1x1 convolution that is dense here, Keras' depthwise kernels.
+        value = value.reshape(shape)
     return value
 
 
-def write_layout(value: HostArray, path: str, names: Names, source: Source) -> HostArray:
-    """The inverse of `read_layout`."""
+def write_layout(value: HostArray, path: str, names: Names) -> HostArray:
+    """The inverse of `read_layout`, into PyTorch's layout but for the axes of length one."""
     module = path.split("/", 1)[1].rpartition("/")[0]
     if not path.endswith("/kernel"):
         return value
     if module == names.bgr:
         value = value[:, :, ::-1]
-    if source == "keras":
-        return value
     if value.ndim == 4:
         return value.transpose(3, 2, 0, 1)
     value = value.T
     if module in names.flattened:
         height, width = names.flattened[module]
         value = value.reshape(len(value), height, width, -1).transpose(0, 3, 1, 2).reshape(len(value), -1)
+    if module in names.convolved:
+        value = value.reshape(len(value), *names.convolved[module], -1).transpose(0, 3, 1, 2)
     return value

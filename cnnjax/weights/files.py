@@ -4,11 +4,10 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
+from cnnjax.weights.hdf5 import read_keras
 
 PICKLES = (".pth", ".pt", ".bin")
 
@@ -30,7 +29,7 @@ def read(path: str | Path, *, allow_pickle: bool = False) -> dict[str, HostArray
         raise UserError(
             f"{path} is a pickle, which can run code; save it as .safetensors, or trust it with --allow_pickle"
         )
-    readers = {".safetensors": _read_safetensors, ".h5": _read_keras} | dict.fromkeys(PICKLES, _read_torch)
+    readers = {".safetensors": _read_safetensors, ".h5": read_keras} | dict.fromkeys(PICKLES, _read_torch)
     if path.suffix not in readers:
         raise UserError(f"{path} is no file of weights by its name; it must end in {', '.join(readers)}")
     try:
@@ -76,19 +75,3 @@ def _read_torch(path: Path) -> dict[str, HostArray]:
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise UserError(f"{path} is no state_dict; save model.state_dict()")
     return {key.removeprefix("module."): value.float().numpy() for key, value in found.items()}
-
-
-def _read_keras(path: Path) -> dict[str, HostArray]:
-    try:
-        import h5py
-    except ModuleNotFoundError:
-        raise UserError(f"reading {path} needs h5py; install cnnjax[parity]") from None
-    state: dict[str, HostArray] = {}
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            state[name] = np.asarray(item)
-
-    with h5py.File(path) as file:
-        file.visititems(visit)
-    return state

@@ -128,3 +128,19 @@ def test_box_mask_covers_the_pixels_of_the_box():
     expected = np.zeros((2, 4, 6, 1), bool)
     expected[0, 1:3, 2:5] = True
     np.testing.assert_array_equal(mask, expected)
+
+
+def test_scaled_boxes_have_vgg_s_scales_and_lie_inside():
+    pictures = 4000
+    sizes = np.tile([[300, 400], [500, 333]], (pictures // 2, 1))
+    boxes = np.asarray(geometry.scaled_boxes(keys(pictures), sizes, size=(224, 112), shorter=(256, 512)))
+    scale = 224 / boxes[:, 2]
+    np.testing.assert_allclose(112 / boxes[:, 3], scale, rtol=1e-5)
+    drawn = scale * sizes.min(1)  # what the shorter side becomes
+    assert 256 - 1e-3 <= drawn.min() < 262
+    assert 506 < drawn.max() <= 512 + 1e-3
+    assert abs(drawn.mean() - 384) < 5
+    room = sizes - boxes[:, 2:]
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, :2] <= room + 1e-3).all()
+    np.testing.assert_allclose((boxes[:, :2] / room).mean(0), 0.5, atol=0.02)

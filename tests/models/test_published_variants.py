@@ -20,7 +20,28 @@ KEY = jax.random.key(0)
 SMALL = {
     "lenet5": ((28, 28, 1), ()),
     "alexnet": ((63, 63, 3), ()),
+    "nin_cifar": ((32, 32, 3), ()),
+    "vgg11": ((32, 32, 3), ()),
+    "googlenet": ((32, 32, 3), ()),
+    "squeezenet1_1": ((32, 32, 3), ()),
+    "inception_v3": ((75, 75, 3), ()),
+    "xception": ((32, 32, 3), ()),
     "resnet18": ((32, 32, 3), ()),
+    "resnet50_v2": ((32, 32, 3), ()),
+    "resnetv2_50x1_bit": ((32, 32, 3), ()),
+    "vit_b_16": ((32, 32, 3), ()),
+    "efficientnet_b0": ((32, 32, 3), ()),
+    "efficientnet_v2_b0": ((32, 32, 3), ()),
+    "mnasnet0_5": ((32, 32, 3), ()),
+    "shufflenet_v2_x0_5": ((32, 32, 3), ()),
+    "regnet_y_400mf": ((32, 32, 3), ()),
+    "convnext_tiny": ((32, 32, 3), ()),
+    "mobilenet_v3_small": ((32, 32, 3), ()),
+    "mobilenet_v1_025": ((32, 32, 3), ()),
+    "nasnet_a_mobile": ((32, 32, 3), ()),
+    "pnasnet5_mobile": ((32, 32, 3), ()),
+    "amoebanet_c_mobile_44": ((32, 32, 3), ()),
+    "capsnet": ((17, 17, 1), ()),
 }
 
 

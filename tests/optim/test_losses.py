@@ -76,6 +76,37 @@ def test_probabilities_of_least_squares_outputs():
     np.testing.assert_array_equal(np.argsort(ours), np.argsort(outputs))
 
 
+def test_margin_loss_of_worked_lengths():
+    """By hand: the present class is 0.4 short of 0.9, absent ones are 0.2 and 0.9 above 0.1, or at most 0.1."""
+    lengths = jnp.array([[0.5, 0.3, 0.05], [0.95, 0.1, 0.0], [0.0, 1.0, 0.0]])
+    ours = LOSSES["margin"](lengths, jnp.eye(3)[jnp.array([0, 0, 0])])
+    np.testing.assert_allclose(ours, [0.16 + 0.5 * 0.04, 0, 0.81 + 0.5 * 0.81], rtol=1e-6)
+    both = LOSSES["margin"](lengths[:1], jnp.array([[1.0, 1.0, 0.0]]))  # two classes at once
+    np.testing.assert_allclose(both, [0.16 + 0.36], rtol=1e-6)
+    slope = jax.grad(lambda x: LOSSES["margin"](x, jnp.eye(3)[:1]).sum())(lengths[:1])
+    np.testing.assert_allclose(slope, [[-0.8, 0.2, 0]], rtol=1e-6)
+
+
+def test_probabilities_of_lengths_are_their_odds():
+    """Of independent events of which exactly one happens: P(k) is v_k times the product of the others' 1 - v."""
+    lengths = np.array([[0.9, 0.1, 0.1, 0.05], [0.2, 0.3, 0.4, 0.6]])
+    absent = 1 - lengths
+    alone = lengths / absent * absent.prod(1, keepdims=True)
+    ours = probabilities(jnp.float32(lengths), "margin")
+    np.testing.assert_allclose(ours, alone / alone.sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_probabilities_of_lengths_keep_their_rank():
+    rng = np.random.default_rng(0)
+    lengths = rng.permuted(np.tile(np.float32([0, 1e-9, 1e-3, 0.1, 0.5, 0.9, 0.999, 1 - 2**-20]), (50, 1)), axis=1)
+    outputs = rng.normal(size=(50, 8)).astype(np.float32)  # of a net whose outputs are no lengths
+    for values in (lengths, outputs):
+        ours = np.asarray(probabilities(values, "margin"))
+        assert (ours > 0).all()
+        np.testing.assert_array_equal(np.argsort(ours), np.argsort(values))
+        np.testing.assert_allclose(ours.sum(1), 1, rtol=1e-5)
+
+
 def test_every_loss_has_probabilities():
     for name in LOSSES:
         assert probabilities(LOGITS, name).shape == LOGITS.shape

@@ -120,5 +120,13 @@ def parity():
 
 
 @pytest.fixture
+def timm():
+    torchvision()
+    import timm
+
+    return timm
+
+
+@pytest.fixture
 def flat():
     return trees.flatten

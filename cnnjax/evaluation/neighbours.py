@@ -1,0 +1,164 @@
+"""k nearest neighbours: a picture is what the training pictures nearest to it are, pixel by pixel.
+
+Nothing is trained; the figure says how far a data set goes without any understanding. Distances are whole numbers and
+exact, so that the order of neighbours is that of any other exact program.
+"""
+
+import functools
+from typing import Literal, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from cnnjax.core import logs
+from cnnjax.core.arrays import Array, HostArray
+from cnnjax.core.errors import UserError
+from cnnjax.evaluation.split import batches
+
+Metric = Literal["l1", "l2"]
+
+QUERIES = 256
+"""Pictures that are compared at a time; their distances to 60,000 others take 61 MB."""
+
+
+class Pictures(Protocol):
+    """One split, as stage 1 prepares it."""
+
+    labels: HostArray
+
+    def __len__(self) -> int: ...
+    def gather(self, indices: HostArray, /) -> HostArray: ...
+
+
+class Dataset(Protocol):
+    """A prepared data set."""
+
+    def split(self, name: str, /) -> Pictures: ...
+
+
+def evaluate(dataset: Dataset, k: int = 1, metric: Metric = "l2", *, split: str = "test") -> dict[str, float | int]:
+    """Classifies a split by its neighbours in the training split.
+
+    Fashion-MNIST (60,000 training pictures, data.val_fraction=0), k = 1: 84.97 % by L2, 85.26 % by L1.
+
+    Returns:
+      top1 (share that is right) and count.
+
+    Raises:
+      UserError: several labels a picture, or no such k (see `nearest`).
+    """
+    train, test = dataset.split("train"), dataset.split(split)
+    if train.labels.ndim != 1:
+        raise UserError("nearest neighbours vote for one class a picture; this data set gives several labels a picture")
+    pictures, queries = (part.gather(np.arange(len(part))) for part in (train, test))
+    found = classify(pictures, train.labels, queries, k, metric)
+    return {"top1": float(np.mean(found == test.labels)), "count": len(test)}
+
+
+def classify(train: HostArray, labels: HostArray, queries: HostArray, k: int = 1, metric: Metric = "l2") -> HostArray:
+    """Returns the class that most of the k nearest have, int [N]; of classes with equal votes that of the nearest.
+
+    Args:
+      labels: int [M], of `train`; the rest is as in `nearest`.
+    """
+    _, indices = nearest(train, queries, k, metric)
+    neighbours = labels[indices]
+    votes = (neighbours[:, :, None] == neighbours[:, None]).sum(2)  # for the class of each neighbour
+    return np.take_along_axis(neighbours, votes.argmax(1)[:, None], 1)[:, 0]
+
+
+def nearest(train: HostArray, queries: HostArray, k: int = 1, metric: Metric = "l2") -> tuple[HostArray, HostArray]:
+    """Finds the k nearest of `train` for each query, nearest first, of equally near ones the earlier.
+
+    Args:
+      train: uint8 [M, ...].
+      queries: uint8 [N, ...].
+      metric: l1: sum of absolute differences; l2: Euclidean.
+
+    Returns:
+      Their distances (under "l2" squared) and their indices, int32 [N, k].
+
+    Raises:
+      UserError: k is not in 1 .. M, or under "l2" pictures of more than 33,025 values, whose squares overflow 32 bits.
+    """
+    train, queries = (pictures.reshape(len(pictures), -1) for pictures in (train, queries))
+    if train.dtype != np.uint8 or queries.dtype != np.uint8:
+        raise TypeError(f"pictures must be uint8, not {train.dtype} and {queries.dtype}")
+    if not 1 <= k <= len(train):
+        raise UserError(f"k must be from 1 to {len(train):,}, the number of training pictures; it is {k}")
+    if metric == "l2" and train.shape[1] > np.iinfo(np.int32).max // 255**2:
+        raise UserError(f"pictures of {train.shape[1]:,} values are too large for l2 (33,025 at most); take l1")
+    pictures, found = jax.device_put(train), []
+    rows = [indices for indices, _ in batches(len(queries), QUERIES)]
+    with logs.progress("comparing", len(rows)) as tick:
+        for indices in rows:
+            found.append(jax.device_get(_nearest(pictures, queries[indices], k, metric)))
+            tick()
+    distances, places = (np.concatenate(parts)[: len(queries)] for parts in zip(*found, strict=True))
+    return distances, places
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _nearest(train: Array, queries: Array, k: int, metric: Metric) -> tuple[Array, Array]:
+    """The k smallest distances [B, k] and where they are.
+
+    One by one: on a CPU XLA's top_k sorts whole rows of integers, which takes hundreds of times as long.
+    """
+    everyone = jnp.arange(len(queries))
+
+    def take(left: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+        places = left.argmin(1).astype(jnp.int32)
+        return left.at[everyone, places].set(jnp.iinfo(jnp.int32).max), (left[everyone, places], places)
+
+    _, (distances, places) = lax.scan(take, DISTANCES[metric](train, queries), length=k)
+    return distances.T, places.T
+
+
+# ---------------------------------------------------------------- distances: uint8 [M, P], [B, P] -> int32 [B, M]
+
+
+def squared(train: Array, queries: Array) -> Array:
+    """Squared Euclidean distances by matrix products, |t|^2 + |q|^2 - 2 t q, and yet exact.
+
+    Both are shifted by 128, which changes no distance. Then bytes lie in -128 .. 127, and a sum of 1,024 products is
+    below 2^24: float32 holds it exactly, in any order of summation, even where the multiplier takes bfloat16. Longer
+    rows are cut up.
+    """
+    (t, norms), (q, own) = (
+        (shifted.astype(jnp.float32), jnp.square(shifted).sum(1))
+        for shifted in (pictures.astype(jnp.int32) - 128 for pictures in (train, queries))
+    )
+    products = [
+        jnp.dot(q[:, start : start + 1024], t[:, start : start + 1024].T).astype(jnp.int32)
+        for start in range(0, train.shape[1], 1024)
+    ]
+    return own[:, None] + norms - 2 * sum(products)
+
+
+def absolute(train: Array, queries: Array) -> Array:
+    """Sums of absolute differences, 16 pixels of 512 training pictures at a time.
+
+    So much stays in the cache, and XLA makes of it one loop over 16-bit integers: all of Fashion-MNIST takes 25 seconds
+    of one core with AVX-512, where a plain sum over the last axis takes many minutes.
+    """
+    block, step = 512, 16
+    (count, pixels), rows = train.shape, len(queries)
+    # Blocks and steps are filled up with zeros, which add nothing to a distance; whole pictures of zeros are cut off.
+    t = jnp.pad(train, ((0, -count % block), (0, -pixels % step))).astype(jnp.int16)
+    q = jnp.pad(queries, ((0, 0), (0, -pixels % step))).astype(jnp.int16)
+    t = t.reshape(-1, block, t.shape[1] // step, step).transpose(0, 2, 3, 1)  # [blocks, steps, 16, 512]
+    q = q.reshape(rows, -1, step).transpose(1, 2, 0)  # [steps, 16, rows]
+
+    def add(total: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+        differences = sum(jnp.abs(a[:, None] - b) for a, b in zip(*pair, strict=True))  # at most 16 * 255
+        return total + jnp.asarray(differences, jnp.int32), None
+
+    def one(part: Array) -> Array:
+        return lax.scan(add, jnp.zeros((rows, block), jnp.int32), (q, part))[0]
+
+    return lax.map(one, t).swapaxes(0, 1).reshape(rows, -1)[:, :count]
+
+
+DISTANCES = {"l1": absolute, "l2": squared}

@@ -1,0 +1,38 @@
+"""CapsNet on MNIST, as published: Sabour, Frosst and Hinton 2017, three routing iterations and a decoder.
+
+    python -m cnnjax.main --config configs/capsnet_mnist.py
+    python -m cnnjax.main --config configs/capsnet_mnist.py:hour               3 epochs, for two CPU cores
+    python -m cnnjax.main --config configs/capsnet_mnist.py:smoke              three steps, anywhere
+
+The paper trains by TensorFlow's Adam with a rate that decays exponentially and says neither how fast nor how long; here
+it falls by a tenth an epoch. Pictures are shifted by up to 2 pixels, which is all the augmentation the paper has, and
+lie in 0 .. 1, as the decoder draws them.
+
+Hardware: one GPU. An epoch is 36 million million multiply-adds, forward and backward.
+Published: test error 0.25 %, mean of three runs (not yet measured here).
+"""
+
+from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+
+config = Experiment(
+    data=Data(source="mnist", batch_size=128, val_fraction=0.05),
+    augment=Augment(pad=2, crop="random", normalize="unit"),
+    model=Model(name="capsnet", num_classes=10, input_size=(28, 28, 1)),
+    optimizer=Optimizer(
+        name="adam", lr=0.001, schedule="step", drop_factor=0.9, drop_epochs=tuple(float(e) for e in range(1, 50))
+    ),
+    train=Train(epochs=50, loss="margin"),
+)
+
+variants = {
+    "hour": {"train.epochs": 3, "optimizer.schedule": "cosine", "train.log_every": 10},
+    "smoke": {
+        "data.source": "digits",
+        "data.resize": "squash",
+        "data.size": (28, 28),
+        "data.batch_size": 8,
+        "train.steps": 3,
+        "train.log_every": 1,
+        "evaluate.batch_size": 64,
+    },
+}

@@ -1,0 +1,39 @@
+"""ResNet-50 on ImageNet, after Goyal et al. 2017 (1706.02677): large batches with a warm-up, as 256 pictures without.
+
+    IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/resnet50_imagenet.py
+    python -m cnnjax.main --config configs/resnet50_imagenet.py:smoke           three steps anywhere
+
+The rate is 0.1 for every 256 pictures: with --config.data.batch_size=8192 set --config.optimizer.lr=3.2. It rises
+over five epochs and falls tenfold after 30, 60 and 80; no decay on norms and biases.
+
+Hardware: not measured here yet. Published: 76.3 % top-1 (23.74 % error, median of five runs, at 256 and at 8,192);
+torchvision's weights of this kind (V1) 76.13 / 92.86 %.
+"""
+
+from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+
+config = Experiment(
+    data=Data(
+        source="folder:$IMAGENET_DIR",
+        batch_size=256,
+        resize="pad",
+        size=(512, 512),
+        channels=3,
+        test_fraction=0.0,
+    ),
+    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
+    model=Model(name="resnet50", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=Optimizer(
+        name="nesterov",
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=1e-4,
+        decay_on="weights",
+        schedule="step",
+        warmup_epochs=5,
+        drop_epochs=(30, 60, 80),
+    ),
+    train=Train(epochs=90, log_every=100),
+)
+
+variants = {"smoke": smoke(64)}

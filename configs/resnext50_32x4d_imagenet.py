@@ -1,0 +1,36 @@
+"""ResNeXt-50 (32x4d) on ImageNet, after Xie et al. 2016 (1611.05431, section 4).
+
+    IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/resnext50_32x4d_imagenet.py
+    python -m cnnjax.main --config configs/resnext50_32x4d_imagenet.py:smoke           three steps anywhere
+
+256 pictures, momentum 0.9, weight decay 1e-4, rate 0.1 and a tenth after 30, 60 and 90 epochs.
+
+Hardware: not measured here yet. Published: 77.8 % top-1 (one crop of 224); torchvision's weights (V1) 77.62 / 93.70
+%.
+"""
+
+from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+
+config = Experiment(
+    data=Data(
+        source="folder:$IMAGENET_DIR",
+        batch_size=256,
+        resize="pad",
+        size=(512, 512),
+        channels=3,
+        test_fraction=0.0,
+    ),
+    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
+    model=Model(name="resnext50_32x4d", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=Optimizer(
+        name="nesterov",
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=1e-4,
+        schedule="step",
+        drop_epochs=(30, 60, 90),
+    ),
+    train=Train(epochs=100, log_every=100),
+)
+
+variants = {"smoke": smoke(64)}

@@ -1,0 +1,183 @@
+"""Published weights become a run folder like any other, which predicts, evaluates, is trained on, and goes back."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from cnnjax import recipes
+from cnnjax.cli import main
+from cnnjax.config import Data, Experiment, Model, Optimizer, Train
+from cnnjax.core import trees
+from cnnjax.core.rundir import RunDir
+from cnnjax.models import create_model
+from cnnjax.run import evaluate, open_run, train
+from cnnjax.training import transfer
+from cnnjax.training.trained import saved_config
+from cnnjax.weights import bridge
+
+NAME = "squeezenet1_1"  # 1.2 million parameters, a convolution for a head
+
+
+def weights_file(path, classes=3, channels=3, seed=0):
+    """A file of random weights in torchvision's names; returns the variables they came from."""
+    model = create_model(NAME, classes, input_size=(224, 224, channels))
+    rng = np.random.default_rng(seed)
+    flat = {
+        name: rng.standard_normal(leaf.shape, np.float32) * np.float32((2 / np.prod(leaf.shape[:-1])) ** 0.5)
+        for name, leaf in trees.flatten(model.shapes()).items()
+    }
+    variables = {"batch_stats": {}} | trees.unflatten(flat)
+    save_file(bridge.write_state(model, variables, "torchvision"), path)
+    return variables
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("converted")
+    variables = weights_file(folder / "weights.safetensors")
+    (folder / "names.txt").write_text("cats\ndogs\nfish\n")
+    words = ("convert", "--arch", NAME, "--from", str(folder / "weights.safetensors"), "--workdir", str(folder / "run"))
+    assert main([*words, "--classes", str(folder / "names.txt")]) == 0
+    return folder, variables
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    """Twelve photographs-like pictures in three class folders."""
+    folder, rng = tmp_path_factory.mktemp("pets"), np.random.default_rng(0)
+    for name, level in (("cats", 20), ("dogs", 90), ("fish", 160)):
+        (folder / name).mkdir()
+        for number in range(8):
+            pixels = rng.integers(level, level + 60, (70, 80, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+def refused(capsys, *words):
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("cnnjax: ")
+    assert told.count("\n") == 1
+    return told
+
+
+def test_a_converted_run_is_a_run(converted, pets, capsys):
+    folder, variables = converted
+    run = open_run(folder / "run")
+    assert run.classes == ("cats", "dogs", "fish")
+    images = np.random.default_rng(1).standard_normal((2, 224, 224, 3), np.float32)
+    expected = create_model(NAME, 3).apply(variables, images)
+    np.testing.assert_allclose(run.logits(images), expected, rtol=1e-5, atol=1e-5)
+    config = run.config
+    assert (config.data.size, config.data.resize, config.data.interpolation) == ((256, 256), "center", "bilinear")
+    assert (config.augment.normalize, config.augment.mean) == ("fixed", (123.675, 116.28, 103.53))
+    assert main(["predict", "--workdir", str(folder / "run"), str(pets / "cats" / "0.png"), "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert {item["name"] for item in result["classes"]} == {"cats", "dogs", "fish"}
+
+    assert "has no pictures of its own" in refused(capsys, "evaluate", "--workdir", str(folder / "run"))
+    report = evaluate(folder / "run", overrides={"data.source": f"folder:{pets}"})
+    assert (report["split"], report["count"]) == ("train", 24)  # the folder is not split up
+    assert report["params_digest"] == trees.digest(variables)
+
+
+def test_the_way_back_is_exact(converted, capsys):
+    folder, _ = converted
+    assert main(["convert", "--workdir", str(folder / "run"), "--to", str(folder / "back.safetensors")]) == 0
+    there, back = load_file(folder / "weights.safetensors"), load_file(folder / "back.safetensors")
+    assert there.keys() == back.keys()
+    for name in there:
+        np.testing.assert_array_equal(there[name], back[name])
+
+
+def test_classes_and_channels_are_read_from_the_file(tmp_path, capsys):
+    weights_file(tmp_path / "bands.safetensors", classes=5, channels=13)
+    words = ["convert", "--arch", NAME, "--from", str(tmp_path / "bands.safetensors"), "--workdir"]
+    assert main([*words, str(tmp_path / "run")]) == 0
+    run = open_run(tmp_path / "run")
+    assert (run.parts.model.num_classes, run.parts.model.input_size) == (5, (224, 224, 13))
+    assert main([*words, str(tmp_path / "other"), "--num_classes", "7"]) == 0
+    assert "new for 7 classes instead of 5" in capsys.readouterr().err
+    assert open_run(tmp_path / "other").parts.model.num_classes == 7
+
+
+def test_whatever_does_not_fit_is_listed_and_nothing_is_written(converted, tmp_path, capsys):
+    folder, _ = converted
+    good = load_file(folder / "weights.safetensors")
+    state = dict(good)
+    state["features.0.weight"] = state["features.0.weight"][:, :, :2, :2].copy()
+    state["surplus.weight"] = state.pop("features.3.squeeze.bias")
+    save_file(state, tmp_path / "bad.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((folder / "weights.safetensors").read_bytes()[:999])
+    (tmp_path / "pickle.pth").write_bytes(b"x")
+    run = str(tmp_path / "run")
+
+    def convert(file, *more, arch=NAME):
+        return refused(capsys, "convert", "--arch", arch, "--from", str(tmp_path / file), "--workdir", run, *more)
+
+    told = convert("bad.safetensors")
+    for part in ("missing: features.3.squeeze.bias", "unknown: surplus.weight", "features.0.weight is 2x2x3x64"):
+        assert part in told
+    assert "cannot be read" in convert("cut.safetensors")
+    assert "--allow_pickle" in convert("pickle.pth")
+    assert "there is no file of weights" in convert("nothing.safetensors")
+    assert "did you mean squeezenet1_1" in convert("bad.safetensors", arch="squeezenet11")
+    assert "did you mean IMAGENET1K_V1" in convert("bad.safetensors", "--tag", "IMAGENET1K_V9")
+    assert "none of torchvision" in convert("bad.safetensors", "--source", "pytorch")
+    assert not (tmp_path / "run").exists()
+    assert "is not empty" in refused(
+        capsys, "convert", "--arch", NAME, "--from", str(folder / "weights.safetensors"), "--workdir", str(folder)
+    )
+
+
+def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_path, capsys):
+    folder, variables = converted
+    for name in ("cats", "dogs"):
+        (tmp_path / "pets").mkdir(exist_ok=True)
+        (tmp_path / "pets" / name).symlink_to(pets / name)
+    config = Experiment(
+        data=Data(source=f"folder:{tmp_path / 'pets'}", batch_size=8, resize="auto"),
+        model=Model(name=NAME, init=str(folder / "run")),
+        optimizer=Optimizer(name="sgd", lr=0.0),
+        train=Train(steps=2, log_every=1, tensorboard=False),
+    )
+    train(config, tmp_path / "tuned")
+    told = capsys.readouterr().err
+    assert "classifier_1" in told.split("new: ")[1].splitlines()[0]
+    tuned, old = open_run(tmp_path / "tuned", checkpoint="last"), trees.flatten(variables)
+    for path, leaf in trees.flatten(tuned.variables).items():
+        if "classifier_1" not in path:  # the rate is zero: what was taken over is still there
+            np.testing.assert_array_equal(leaf, old[path])
+    saved = saved_config(RunDir(tmp_path / "tuned"))
+    assert (saved.data.size, saved.data.resize) == ((256, 256), "center")
+    assert (saved.model.input_size, saved.augment.normalize) == ((224, 224, 3), "fixed")
+    again = recipes.override(config, {"train.steps": 3})
+    with pytest.raises(Exception, match="another config"):
+        train(again, tmp_path / "tuned")
+    assert train(config, tmp_path / "tuned")["count"] == 4  # finished: needs no other look at the first run
+
+    wrong = recipes.override(config, {"model.name": "squeezenet1_0"})
+    with pytest.raises(Exception, match="holds a squeezenet1_1"):
+        train(wrong, tmp_path / "wrong")
+
+
+def test_a_head_for_the_same_classes_is_kept(converted):
+    folder, variables = converted
+    model = create_model(NAME, 3)
+    fresh = jax.device_get(model.init(jax.random.key(0)))
+    kept = transfer.begin(fresh, model, str(folder / "run"), ("cats", "dogs", "fish"))
+    assert trees.digest(kept) == trees.digest(variables)
+    renewed = trees.flatten(transfer.begin(fresh, model, str(folder / "run"), ("a", "b", "c")))
+    np.testing.assert_array_equal(renewed["params/classifier_1/kernel"], fresh["params"]["classifier_1"]["kernel"])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 13])
+def test_a_grey_picture_looks_the_same_through_other_channels(channels):
+    kernel = np.random.default_rng(0).standard_normal((3, 3, 3, 4), np.float32)
+    adapted = transfer.adapt_channels(kernel, channels)
+    assert adapted.shape == (3, 3, channels, 4)
+    np.testing.assert_allclose(adapted.sum(2), kernel.sum(2), atol=1e-5)
