@@ -75,6 +75,22 @@ def test_folder_with_splits(tmp_path, val):
     assert set(source(f"folder:{tmp_path}").splits) == {"train", "val", "test"}
 
 
+def test_a_class_may_be_called_train(tmp_path):
+    for name in ("boat/1.png", "plane/1.png", "train/1.png", "train/2.png"):
+        picture(tmp_path / name)
+    found = source(f"folder:{tmp_path}")
+    assert found.class_names == ("boat", "plane", "train")
+    assert found.splits["train"].labels.tolist() == [0, 1, 2, 2]
+
+
+def test_two_names_of_one_split(tmp_path):
+    for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png", "validation/a/1.png"):
+        picture(tmp_path / name)
+    expect_refusal(f"folder:{tmp_path}", "has val and validation, which name one split; keep the one that is meant")
+    names = ["train/x/1", "train/y/1", "val/x/1", "val/y/1", "valid/x/1"]
+    expect_refusal(archive(tmp_path / "twice.zip", names), "has val and valid, which name one split")
+
+
 def test_folder_mistakes(tmp_path):
     expect_refusal(f"folder:{tmp_path / 'none'}", "there is no folder .*none")
     expect_refusal(f"folder:{tmp_path}", "has no class folders")

@@ -32,8 +32,10 @@ def _folder(root: Path, config: Data) -> Source:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; config.data.source=folder:PATH needs class folders in it")
     inside = _subfolders(root)
-    _check_train(inside, str(root))
-    tops = {SPLITS[name]: root / name for name in inside if name in SPLITS} if "train" in inside else {"": root}
+    _check_splits(inside, str(root))
+    # A folder train with nothing but pictures in it, beside others, is a class: of trains, say.
+    layered = "train" in inside and (SPLITS.keys() >= set(inside) or bool(_subfolders(root / "train")))
+    tops = {SPLITS[name]: root / name for name in inside if name in SPLITS} if layered else {"": root}
     classes = {split: _subfolders(top) for split, top in tops.items()}
     _check_classes(classes, str(root))
     splits = {}
@@ -54,7 +56,10 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_system(path.name))
 
 
-def _check_train(tops: Sequence[str], where: str) -> None:
+def _check_splits(tops: Sequence[str], where: str) -> None:
+    twice = [name for name in tops if SPLITS.get(name) == "val"]
+    if "train" in tops and len(twice) > 1:
+        raise UserError(f"{where} has {' and '.join(twice)}, which name one split; keep the one that is meant")
     if tops and "train" not in tops and SPLITS.keys() >= set(tops):
         raise UserError(f"{where} has {', '.join(tops)} but no train; put the training pictures into {where}/train")
 
@@ -102,7 +107,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Tree:
             break
         members = {name: parts[1:] for name, parts in members.items() if len(parts) > 1}
     tops = {parts[0] for parts in members.values() if len(parts) > 1}
-    _check_train(sorted(tops), str(path))
+    _check_splits(sorted(tops), str(path))
     layered = any(parts[0] == "train" and len(parts) > 2 for parts in members.values())
     tree: Tree = {}
     for name, parts in sorted(members.items()):
