@@ -114,7 +114,7 @@ class Augment:
 class Model:
     """The network and the precision it computes in."""
 
-    name: str = option("lenet5", "a registered name, package.module:Class, or plain:PATTERN")
+    name: str = option("lenet5", "a registered name, package.module:Class, plain:PATTERN, or knn (nothing is trained)")
     num_classes: int | None = option(None, "none: as many as the data has", low=1)
     input_size: tuple[int, int, int] | None = option(
         None, "(height, width, channels) the model sees; none: the data's", low=1, high=4096
@@ -124,6 +124,8 @@ class Model:
     )
     dropout: float | None = option(None, "rate of every dropout layer; none: the model's own", low=0, high=0.99)
     remat: bool = option(False, "recompute activations in the backward pass: less memory, more time")
+    neighbours: int = option(1, "of knn: how many vote", low=1)
+    metric: Literal["l1", "l2"] = option("l2", "of knn: sum of absolute pixel differences, or Euclidean")
     init: str | None = option(None, "run folder whose weights the training begins with; a head for other classes is new")
 
 

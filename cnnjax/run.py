@@ -23,6 +23,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import check_batch, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, Split
+from cnnjax.evaluation import neighbours
 from cnnjax.evaluation import split as evaluation
 from cnnjax.models import create_model, summary
 from cnnjax.models.base import find
@@ -68,6 +69,8 @@ def train(
     """
     config, run = recipes.validate(config), RunDir(workdir)
     _keep_compiled(data_dir)
+    if config.model.name == "knn":
+        return _nearest_neighbours(config, run, data_dir)
     mesh = make_mesh()
     config = transfer.inherit(config, run)
     _check_early(config, run, mesh)
@@ -237,6 +240,19 @@ def loader(config: Experiment, dataset: Dataset, mesh: Any) -> Callable[[Split, 
         return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
     prefetch = config.data.prefetch
     return lambda split, indices: data.Streamed(split, mesh, indices, threads=threads, prefetch=prefetch)
+
+
+def _nearest_neighbours(config: Experiment, run: RunDir, data_dir: str | Path | None) -> dict[str, Any]:
+    """The baseline that learns nothing: its run folder holds what was asked and what came out."""
+    claim.check_workdir(run, config)
+    dataset = data.prepare(config.data, data_dir)
+    split = next(name for name in ("test", "val") if name in dataset.counts)
+    claim.describe_run(run, config, dataset)
+    found = neighbours.evaluate(dataset, config.model.neighbours, config.model.metric, split=split)
+    report = {"split": split, **found, "neighbours": config.model.neighbours, "metric": config.model.metric}
+    files.write_json(run.evaluation(split), report)
+    logs.say(f"{split}: top-1 {report['top1']:.2%} on {report['count']:,} pictures, {config.model.neighbours} nearest")
+    return report
 
 
 # ---------------------------------------------------------------- the pieces of train, in the order of their use

@@ -46,7 +46,8 @@ class Row:
 
 
 _plain = partial(Row, stem=16, cifar=True, bottleneck=False, compression=1.0)
-_bc = partial(Row, cifar=True)
+_bc = partial(Row, cifar=True)  # the stem twice the growth wide
+
 # fmt: off
 NETS = {
     "densenet121": Row((6, 12, 24, 16), growth=32, stem=64),
@@ -65,10 +66,10 @@ NETS = {
 
 
 class DenseLayer(nn.Module):
-    """Puts the maps of norm, ReLU, 3x3, with the bottleneck behind norm, ReLU, 1x1, after those that came in.
+    """[x, H(x)]: norm, ReLU and 3x3, with the bottleneck norm, ReLU and 1x1 before them; section 3.
 
-    Dropout behind the last convolution is the paper's for training without augmentation, 0.2; here 0 until
-    `create_model(dropout=...)`.
+    Dropout stands behind the last convolution; its rate is 0 unless `create_model(dropout=0.2)` sets what the paper has
+    where pictures are not augmented.
     """
 
     row: Row

@@ -1,8 +1,9 @@
 """Nets of convolutions alone: Network in Network, and the All Convolutional Net, which pools by strides as well.
 
-Both end in one map a class, whose means, after a ReLU, are the logits. NiN's layers have the names and the initial
-weights of its authors' Caffe files: conv1, then 1x1 convolutions cccp1 and cccp2 ("cascaded cross-channel pooling").
-The paper tells of CIFAR, SVHN and MNIST only; the ImageNet net is in those files.
+Both end in one map a class, whose means are the logits. The ReLU that both papers have on these maps is left out: where
+a class's map is nowhere positive it gets no gradient, and with few classes nets ended so within ten steps. NiN's layers
+have the names and initial weights of its authors' Caffe files: conv1, then 1x1 convolutions cccp1 and cccp2 ("cascaded
+cross-channel pooling"). The ImageNet net is in those files only.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ POOLS = {"max": MaxPool, "mean": AvgPool}
 
 @dataclass(frozen=True)
 class MLPConv:
-    """A convolution and two of 1x1, a small dense net at each position; a ReLU after each of the three.
+    """A convolution and two of 1x1, a small dense net at each position; a ReLU follows each of the three.
 
     Attributes:
       pool: over 3x3 at stride 2, hanging over the edge: "max" or "mean".
@@ -66,7 +67,7 @@ class ConvolutionsOnly(Sequential):
 
     def setup(self) -> None:
         super().setup()
-        self.cut -= 2  # it and its ReLU
+        self.cut -= 1  # from the pool to what stands before it
 
 
 class NiN(ConvolutionsOnly):
@@ -89,6 +90,7 @@ class NiN(ConvolutionsOnly):
                 layers[f"pool{number}"] = POOLS[block.pool](3, stride=2, ceil=True)
             if block.drop:
                 layers[f"drop{number}"] = Dropout(0.5)
+        layers.popitem()  # the ReLU on the maps of the classes
         return layers | {"gap": GlobalAvgPool()}
 
 
@@ -129,7 +131,6 @@ class AllCNN(ConvolutionsOnly):
             "conv8": Conv(192, 1),
             "relu8": ReLU(),
             "conv9": Conv(self.num_classes, 1),
-            "relu9": ReLU(),
             "gap": GlobalAvgPool(),
         }
 

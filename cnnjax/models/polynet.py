@@ -70,7 +70,7 @@ class Block(Mixed):
 
 
 class TwoWay(nn.Module):
-    """relu(x + s F(x) + s G(x)): figure 4's 2-way, I + F + G."""
+    """relu(x + s F(x) + s G(x)), "2-way": I + F + G."""
 
     branches: Mapping[str, str]
     scale: float
@@ -104,7 +104,7 @@ class SharedConv(nn.Module):
 
 
 class Poly3(nn.Module):
-    """relu(x + s F(x) + s F(F(x)) + s F(F(F(x)))), a ReLU between passes: figure 4's poly-3."""
+    """relu(x + s F(x) + s F(F(x)) + s F(F(F(x)))), a ReLU between passes, "poly-3": I + F + F^2 + F^3."""
 
     branches: Mapping[str, str]
     scale: float
@@ -132,7 +132,7 @@ class Poly3(nn.Module):
 
 @register_model("polynet", paper=PAPER)
 class PolyNet(Sequential):
-    """Ten 2-way A, twenty B and ten C by turns poly-3 and 2-way, reductions between them; section 4.4."""
+    """Ten 2-way A, twenty B and ten C by turns poly-3 and 2-way, reductions between them."""
 
     def layers(self) -> dict[str, nn.Module]:
         scales = iter([round(1 - 0.3 * number / 39, 6) for number in range(40)])

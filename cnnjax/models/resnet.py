@@ -35,13 +35,13 @@ class Row:
     """One variant.
 
     Attributes:
-      depths: blocks in each of the four stages.
+      depths: blocks in each stage.
       bottleneck: 1x1, 3x3, 1x1 with four times as many outputs, instead of 3x3, 3x3.
       groups, width: groups of the 3x3, and its channels a group where the stage is 64 wide.
       gated: squeeze and excitation, reduced to a sixteenth, at the end of each branch.
     """
 
-    depths: tuple[int, int, int, int]
+    depths: tuple[int, ...]
     paper: Paper
     bottleneck: bool = True
     groups: int = 1

@@ -1,7 +1,7 @@
 """ResNets for pictures of 32 x 32, 20 to 1202 layers deep.
 
-He et al. 2015, section 4.2. Three stages, 16, 32 and 64 channels wide, and no parameters on the shortcuts: where a stage
-begins they leave out every second row and column and fill the new channels with zeros (option A).
+He et al. 2015, section 4.2. Three stages, 16, 32 and 64 channels wide, and no parameters on the shortcuts: where a
+stage begins they leave out every second row and column and fill the new channels with zeros (option A).
 """
 
 from functools import partial
@@ -18,8 +18,8 @@ from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool
 from cnnjax.models.resnet import RESNET, ResidualBlock, Row, add_blocks
 
-# Blocks in each stage, two layers a block.
-DEPTHS = {
+# Blocks in each stage: 6 n + 2 layers.
+NETS = {
     "resnet20_cifar": 3,
     "resnet32_cifar": 5,
     "resnet44_cifar": 7,
@@ -41,23 +41,18 @@ class PaddedBlock(ResidualBlock):
 
 
 class CifarResNet(Classifier):
-    """A 3x3 convolution, three stages of equal depth, global average pooling and one dense layer.
+    """A 3x3 convolution, three stages of equal depth, global average pooling and one dense layer."""
 
-    Attributes:
-      depth: blocks in each stage.
-    """
-
-    depth: int
+    row: Row
 
     def setup(self) -> None:
         self.conv1 = Conv(16, 3, padding=1, use_bias=False, initial=HE_OUT)
         self.bn1, self.relu = BatchNorm(), ReLU()
-        self.blocks = add_blocks(self, (self.depth,) * 3, self.block)
+        self.blocks = add_blocks(self, self.row.depths, self.block)
         self.avgpool, self.fc = GlobalAvgPool(), Dense(self.num_classes, initial=TORCH)
 
     def block(self, stage: int, number: int, stride: int) -> nn.Module:
-        row = Row((self.depth,) * 3, RESNET, bottleneck=False)
-        return PaddedBlock(row, 16 * 2**stage, stride)
+        return PaddedBlock(self.row, 16 * 2**stage, stride)
 
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 4, W / 4, 64]."""
@@ -71,5 +66,6 @@ class CifarResNet(Classifier):
         return cast(Array, self.fc(self.avgpool(features)))
 
 
-for name, depth in DEPTHS.items():
-    register_model(name, paper=RESNET)(partial(CifarResNet, depth=depth))
+for name, depth in NETS.items():
+    row = Row((depth,) * 3, RESNET, bottleneck=False)
+    register_model(name, paper=RESNET)(partial(CifarResNet, row=row))

@@ -21,15 +21,16 @@ SENET154 = Row((3, 8, 36, 3), SENET, groups=64, gated=True)
 
 
 class SENetBlock(ResidualBlock):
-    """1x1, 3x3 in groups, 1x1 and a gate, twice, four times and four times as wide as the stage."""
+    """A gated bottleneck: 1x1 to twice the stage's width, 3x3 in groups and 1x1 to four times.
+
+    The base class has the way through it.
+    """
 
     def setup(self) -> None:
         conv, outputs = partial(Conv, use_bias=False, initial=HE_OUT), 4 * self.width
         self.conv1, self.bn1 = conv(2 * self.width, 1), BatchNorm()
-        self.conv2, self.bn2 = (
-            conv(outputs, 3, stride=self.stride, padding=1, groups=self.row.groups),
-            BatchNorm(),
-        )
+        self.conv2 = conv(outputs, 3, stride=self.stride, padding=1, groups=self.row.groups)
+        self.bn2 = BatchNorm()
         self.conv3, self.bn3 = conv(outputs, 1), BatchNorm()
         self.se_module = self.se = SqueezeExcite(outputs // 16, initial=HE_OUT)  # timm's name, and the base class'
         if self.project:

@@ -18,7 +18,7 @@ from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool
 from cnnjax.models.resnet import WIDE, add_blocks
 
-# (layers, factor of the widths); three stages share the layers but four, two layers a block.
+# (layers, factor of the widths 16, 32 and 64): 6 n + 4 layers with n blocks a stage, the projections counted.
 NETS = {
     "wrn_28_10": (28, 10),
     "wrn_16_8": (16, 8),
@@ -30,8 +30,7 @@ NETS = {
 class WideBlock(nn.Module):
     """shortcut(x) + branch(x), the branch norm, ReLU, 3x3, norm, ReLU, 3x3; figure 1 (d).
 
-    Dropout between the convolutions is the paper's, who gains by it what noise may hide; its rate here is 0 until
-    `create_model(dropout=0.3)`.
+    Dropout stands between the convolutions; its rate is 0 unless `create_model(dropout=0.3)` sets the paper's.
     """
 
     width: int

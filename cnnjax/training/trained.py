@@ -113,6 +113,8 @@ def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Ma
     """
     folder = RunDir.existing(path)
     config = saved_config(folder)
+    if config.model.name == "knn":
+        raise UserError(f"{path} compared pictures and learned nothing; its figures are in {folder.root / 'eval'}")
     dataset = Dataset.from_json(files.read_json(folder.dataset))
     if overrides:
         changed = recipes.validate(recipes.override(config, overrides))

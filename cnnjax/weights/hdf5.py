@@ -84,8 +84,8 @@ def _by_class(root: Any, path: Path) -> dict[str, list[HostArray]]:
             name = group.attrs.get("name")
             if name is None:
                 raise UserError(
-                    f"{path} does not tell the names of its layers, as files of early versions of Keras 3 do not; "
-                    "load it into the model with Keras 3.15 and save it again"
+                    f"{path} does not tell the names of its layers; "
+                    "load it into its model with Keras 3.15 and save it again"
                 )
             layers.setdefault(name, []).extend(np.asarray(group[str(number)]) for number in range(len(group)))
 

@@ -260,8 +260,10 @@ NAMES: dict[tuple[str, str], Names] = {
         (r"^(Mixed_7[bcd]\.branch[12])\.", r"\1_"), (r"(?<=branch\d_)(\d)(?=[ab]\.)", numbers("{}", -1)),
         (r"^Conv2d_1a_3x3\.", "features.0."), (r"^Conv2d_2a_3x3\.", "features.1."),
         (r"^Conv2d_2b_3x3\.", "features.2."),
-        *((rf"^Mixed_{number}\.", f"features.{row}.")
-          for row, number in enumerate("3a 4a 5a 5b 5c 5d 5e 6a 6b 6c 6d 6e 6f 6g 6h 7a 7b 7c 7d".split(), 3)),
+        (r"^Mixed_3a\.", "features.3."), (r"^Mixed_4a\.", "features.4."),
+        *((rf"^Mixed_5{letter}\.", f"features.{row}.") for row, letter in enumerate("abcde", 5)),
+        *((rf"^Mixed_6{letter}\.", f"features.{row}.") for row, letter in enumerate("abcdefgh", 10)),
+        *((rf"^Mixed_7{letter}\.", f"features.{row}.") for row, letter in enumerate("abcd", 18)),
         (r"^fc\.", "last_linear."),
     )),
     ("inception_resnet_v2", "timm"): Names((

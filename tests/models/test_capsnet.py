@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from cnnjax.core import trees
+from cnnjax.core.errors import UserError
 from cnnjax.models import create_model, summarise
-from cnnjax.models.capsnet import ClassCapsules, lengths, route, squash
+from cnnjax.models.blocks import convolve
+from cnnjax.models.capsnet import ClassCapsules, convolve_by_patches, lengths, route, squash
 
 KEY = jax.random.key(0)
 SIDE = 17  # 17 -> 9 -> 1: the smallest picture
@@ -74,6 +76,20 @@ def test_every_capsule_votes_through_a_matrix_of_its_own():
     for one, capsules in zip(inputs, ours, strict=True):
         votes = np.stack([(kernel[i].reshape(8, 12).T @ one[i]).reshape(3, 4) for i in range(6)])
         np.testing.assert_allclose(capsules, routed(votes, 3).ravel(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(9, 9), (10, 14), (13, 11)])
+def test_convolution_by_patches_is_the_convolution(size):
+    inputs, kernel = (jax.random.normal(KEY, shape) for shape in ((2, *size, 3), (9, 9, 3, 4)))
+    ours, wanted = (function(inputs, kernel, stride=2) for function in (convolve_by_patches, convolve))
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_pictures_too_small_for_two_layers_of_9_x_9():
+    with pytest.raises(
+        UserError, match="capsnet needs pictures of at least 17 x 17; config.model.input_size is 16 x 20"
+    ):
+        create_model("capsnet", input_size=(16, 20, 1))
 
 
 def test_counts_of_the_parts():

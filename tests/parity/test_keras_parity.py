@@ -83,7 +83,7 @@ CASES = [
     pytest.param("vgg19", "VGG19", 224, marks=slow),
     pytest.param("densenet121", "DenseNet121", 64, marks=slow),
     pytest.param("keras/xception", "Xception", 96, marks=slow),
-    pytest.param("efficientnet_b0", "EfficientNetB0", 64, marks=slow),
+    pytest.param("efficientnet_b0", "EfficientNetB0", 128, marks=slow),
     pytest.param("efficientnet_b1", "EfficientNetB1", 75, marks=slow),
 ]
 

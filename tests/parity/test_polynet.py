@@ -1,4 +1,4 @@
-"""PolyNet, which no library at hand has: names and shapes against a list of Cadene's, modules against PyTorch's layers."""
+"""PolyNet, which no library at hand has: names and shapes against Cadene's, modules against PyTorch's layers."""
 
 import re
 from math import prod

@@ -2,7 +2,8 @@
 
 Parity of logits says nothing of these: BatchNorm normalises by the batch only in training, and a backward pass may be
 wrong where the forward one is right. Nets and weights are those of the parity of logits; dropout and stochastic depth,
-whose draws nobody can share, are off on both sides.
+whose draws nobody can share, are off on both sides, and a function without corners stands for ReLU on both: of a
+million activations about one lies so close to zero that rounding decides whether its gradient passes.
 """
 
 import dataclasses
@@ -10,15 +11,14 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
+from cnnjax.models.blocks import Activation, ReLU
 from cnnjax.optim.losses import softmax_cross_entropy
 from cnnjax.weights import bridge
 
 CLASSES = 10
 TOLERANCE = 1e-4
-"""Of an array's largest element."""
-NOISE = 1e-3
-"""Arrays whose largest gradient is below this share of the net's largest are compared in units of that share."""
 
 slow = pytest.mark.slow
 
@@ -61,18 +61,18 @@ def two_towers():
     class TwoTowers(nn.Module):
         def __init__(self):
             super().__init__()
-            normed = nn.Sequential(nn.ReLU(), nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0))
-            pool, relu = nn.MaxPool2d(3, stride=2), nn.ReLU()
+            pool = nn.MaxPool2d(3, stride=2)
+            norm = nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
             self.features = nn.Sequential(
-                *(nn.Conv2d(3, 96, 11, stride=4, padding=2), normed, pool),
-                *(nn.Conv2d(96, 256, 5, padding=2, groups=2), normed, pool),
-                *(nn.Conv2d(256, 384, 3, padding=1), relu),
-                *(nn.Conv2d(384, 384, 3, padding=1, groups=2), relu),
-                *(nn.Conv2d(384, 256, 3, padding=1, groups=2), relu, pool),
+                *(nn.Conv2d(3, 96, 11, stride=4, padding=2), nn.Sequential(nn.ReLU(), norm), pool),
+                *(nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.Sequential(nn.ReLU(), norm), pool),
+                *(nn.Conv2d(256, 384, 3, padding=1), nn.ReLU()),
+                *(nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU()),
+                *(nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(), pool),
             )
             self.classifier = nn.Sequential(
-                *(nn.Dropout(), nn.Linear(256 * 6 * 6, 4096), relu),
-                *(nn.Dropout(), nn.Linear(4096, 4096), relu),
+                *(nn.Dropout(), nn.Linear(256 * 6 * 6, 4096), nn.ReLU()),
+                *(nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU()),
                 nn.Linear(4096, CLASSES),
             )
 
@@ -97,13 +97,19 @@ def compare(model, variables, net, source):
     stats = bridge.write_state(model, {"batch_stats": stats}, source)
     their_gradients, their_stats = theirs(net, images, labels)
 
-    assert gradients.keys() == their_gradients.keys()
-    noise = NOISE * max(np.abs(value).max() for value in their_gradients.values())
+    # The unit is a layer's largest gradient: that of a norm's bias is rounding noise where another norm follows.
+    layers = {}
     for key, value in their_gradients.items():
-        assert_close(gradients[key], value, key, noise)
+        layer = key.rpartition(".")[0]
+        layers[layer] = max(layers.get(layer, 0), np.abs(value).max())
+    assert gradients.keys() == their_gradients.keys()
+    for key, value in their_gradients.items():
+        assert_close(gradients[key], value, layers[key.rpartition(".")[0]], key)
+    # For a like reason a mean may stand still, since a norm's bias alone decides it.
     assert stats.keys() == their_stats.keys()
     for key, value in their_stats.items():
-        assert_close(stats[key] - before[key], value - before[key], key)
+        step = value - before[key]
+        assert_close(stats[key] - before[key], step, max(np.abs(step).max(), np.abs(value).max() / 100), key)
 
 
 def ours(model, variables, images, labels):
@@ -112,28 +118,35 @@ def ours(model, variables, images, labels):
     model = dataclasses.replace(model, module=module, dropout=0.0)
     targets = jax.nn.one_hot(labels, model.num_classes)
 
+    def smooth(run, args, kwargs, context):
+        return jax.nn.silu(args[0]) if isinstance(context.module, ReLU | Activation) else run(*args, **kwargs)
+
     def loss(params):
-        forward = model.apply_train(variables | {"params": params}, images, jax.random.key(0))
+        with nn.intercept_methods(smooth):
+            forward = model.apply_train(variables | {"params": params}, images, jax.random.key(0))
         return softmax_cross_entropy(forward.logits, targets).mean(), forward.batch_stats
 
     return jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
 
 
 def theirs(net, images, labels):
-    """The same in PyTorch, by the names of its state_dict; dropout and stochastic depth stay as in evaluation."""
+    """The same in PyTorch, by the names of its state_dict; in float64, so that the rounding is all ours."""
     import torch
 
-    net.train()
-    for module in net.modules():
+    net.double().train()
+    for module in list(net.modules()):
         if "Drop" in type(module).__name__:
             module.eval()
-    logits = net(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.ReLU | torch.nn.ReLU6):
+                setattr(module, name, torch.nn.SiLU())
+    logits = net(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float64)))
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
     gradients = {key: parameter.grad.numpy() for key, parameter in net.named_parameters()}
     stats = {key: value.numpy() for key, value in net.named_buffers() if "running" in key}
     return gradients, stats
 
 
-def assert_close(ours, theirs, key, noise=0.0):
-    scale = max(np.abs(theirs).max(), noise)
-    assert np.abs(ours - theirs).max() <= TOLERANCE * scale, f"{key}: {np.abs(ours - theirs).max() / scale:.1e}"
+def assert_close(ours, theirs, unit, key):
+    error = np.abs(ours - theirs).max() / unit
+    assert error <= TOLERANCE, f"{key}: {error:.1e}"

@@ -1,5 +1,6 @@
 """What a run promises beside exact resume: devices, accumulation, averages, endings, memory."""
 
+import json
 import os
 import subprocess
 import sys
@@ -236,3 +237,16 @@ def test_bad_input_is_one_sentence_and_writes_nothing(tiny, tmp_path, changes, s
         train(tiny(**changes), tmp_path / "run")
     assert "\n" not in str(told.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_nearest_neighbours_leave_a_folder_of_figures(tiny, tmp_path):
+    config = tiny(model__name="knn", model__neighbours=3)
+    report = train(config, tmp_path / "run")
+    assert (report["split"], report["count"], report["neighbours"]) == ("test", 30, 3)
+    assert report["top1"] > 0.9  # bright squares at three places
+    assert json.loads((tmp_path / "run/eval/test.json").read_text()) == report
+    assert train(config, tmp_path / "run") == report
+    with pytest.raises(UserError, match="another config"):
+        train(tiny(model__name="knn", model__neighbours=1), tmp_path / "run")
+    with pytest.raises(UserError, match="learned nothing"):
+        open_run(tmp_path / "run")
