@@ -1,7 +1,7 @@
 """CapsNet on MNIST, as published: Sabour, Frosst and Hinton 2017, three routing iterations and a decoder.
 
     python -m cnnjax.main --config configs/capsnet_mnist.py
-    python -m cnnjax.main --config configs/capsnet_mnist.py:hour               3 epochs, for two CPU cores
+    python -m cnnjax.main --config configs/capsnet_mnist.py:hour               4 epochs, for two CPU cores
     python -m cnnjax.main --config configs/capsnet_mnist.py:smoke              three steps, anywhere
 
 The paper trains by TensorFlow's Adam with a rate that decays exponentially and says neither how fast nor how long; here
@@ -25,7 +25,7 @@ config = Experiment(
 )
 
 variants = {
-    "hour": {"train.epochs": 3, "optimizer.schedule": "cosine", "train.log_every": 10},
+    "hour": {"train.epochs": 4, "optimizer.schedule": "cosine", "train.log_every": 10},
     "smoke": {
         "data.source": "digits",
         "data.resize": "squash",

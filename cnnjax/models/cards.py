@@ -186,8 +186,8 @@ def aliases() -> Mapping[str, str]:
 
 @functools.cache
 def published_weights() -> Mapping[str, tuple[Weights, ...]]:
-    """The rows of weights.csv by name, the reference's own default first."""
-    found: dict[str, list[tuple[int, Weights]]] = {}
+    """The rows of weights.csv by name; first those of the reference, its default, and those for the published size."""
+    found: dict[str, list[tuple[tuple[bool, ...], Weights]]] = {}
     for row in _table("weights.csv"):
         mean, std = NORMALISE[row["normalise"]]
         weights = Weights(
@@ -201,8 +201,8 @@ def published_weights() -> Mapping[str, tuple[Weights, ...]]:
             mean,
             std,
         )
-        reference = published()[row["name"]].reference.split()[0].lower()
-        rank = 2 * (row["source"] != reference) + (row["default"] != "default")
+        own, side = published()[row["name"]].reference.split()[0].lower(), published()[row["name"]].side
+        rank = (row["source"] != own, row["default"] != "default", weights.side != side)
         found.setdefault(row["name"], []).append((rank, weights))
     return {
         name: tuple(weights for _, weights in sorted(rows, key=lambda pair: pair[0])) for name, rows in found.items()

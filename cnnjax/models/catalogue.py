@@ -55,17 +55,14 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "| --- | ---: | ---: | --- | ---: | ---: | --- | --- |",
     ]
     family = None
-    for row in sorted(rows, key=lambda row: (row["family"], row["params"])):
+    for row in sorted(rows, key=lambda row: (row["family"], row["params"], row["name"])):
         if row["family"] != family:
             family = row["family"]
             lines.append(f"| **{family}** | | | | | | | |")
-        best = row["weights"][0] if row["weights"] else None
-        scores = (f"{best['top1']:.2f}", f"{best['top5']:.2f}", f"{best['source']} {best['tag']}") if best else ("", "", "")
         paper = f"[{row['paper']}](https://arxiv.org/abs/{row['arxiv']})" if row["arxiv"] else row["paper"] or ""
-        size = "x".join(map(str, row["input_size"]))
-        lines.append(
-            f"| {row['name']} | {row['params']:,} | {row['macs'] / 1e6:,.1f} M | {size} | {' | '.join(scores)} | {paper} |"
-        )
+        macs, size = f"{row['macs'] / 1e6:,.1f} M", "x".join(map(str, row["input_size"]))
+        cells = (row["name"], f"{row['params']:,}", macs, size, *_scores(row), paper)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -74,12 +71,8 @@ def listing(rows: list[dict[str, Any]]) -> str:
     head = ("name", "parameters", "multiply-adds", "input", "top-1", "top-5", "weights")
     lines = [head]
     for row in rows:
-        best = row["weights"][0] if row["weights"] else None
-        scores = (
-            (f"{best['top1']:.2f}", f"{best['top5']:.2f}", f"{best['source']} {best['tag']}") if best else ("", "", "")
-        )
         size = "x".join(map(str, row["input_size"]))
-        lines.append((row["name"], f"{row['params']:,}", f"{row['macs']:,}", size, *scores))
+        lines.append((row["name"], f"{row['params']:,}", f"{row['macs']:,}", size, *_scores(row)))
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join(
         "  ".join(
@@ -88,3 +81,11 @@ def listing(rows: list[dict[str, Any]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def _scores(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Top-1, top-5 and name of the weights that the model's name means, and the input side they were measured at."""
+    if not row["weights"]:
+        return "", "", ""
+    first = row["weights"][0]
+    return f"{first['top1']:.2f}", f"{first['top5']:.2f}", f"{first['source']} {first['tag']} @{first['input']}"

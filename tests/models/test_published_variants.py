@@ -1,6 +1,8 @@
 """Every variant of published.csv by shape, and the smallest of every family for real."""
 
 import functools
+import re
+from pathlib import Path
 
 import chex
 import jax
@@ -11,6 +13,7 @@ import pytest
 
 from cnnjax.core import trees
 from cnnjax.models import create_model, list_models, summarise
+from cnnjax.models.base import MODELS
 from cnnjax.models.cards import published
 
 NAMES = sorted(published())
@@ -28,6 +31,7 @@ SMALL = {
     "xception": ((32, 32, 3), ()),
     "densenet121": ((32, 32, 3), ()),
     "resnet18": ((32, 32, 3), ()),
+    "resnext50_32x4d": ((32, 32, 3), ()),
     "wrn_40_4": ((8, 8, 3), ()),
     "seresnet50": ((32, 32, 3), ()),
     "polynet": ((75, 75, 3), ()),
@@ -160,3 +164,10 @@ def test_over_fits_32_pictures(name):
         if np.all(np.argmax(logits, -1) == np.argmax(targets, -1)) and loss < 0.5:
             return
     raise AssertionError(f"{name} still has loss {loss} after 300 steps")
+
+
+def test_the_document_lists_what_there_is():
+    document = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    listed = set(re.findall(r"^\| ([\w/]+) \| ([\d,]+) \|", document, re.MULTILINE))
+    assert {name for name, _ in listed} == {name for name in MODELS if MODELS[name].card.family != "own"}
+    assert {(name, f"{row.params:,}") for name, row in published().items()} <= listed
