@@ -53,7 +53,7 @@ def test_local_response_normalisation(parity):
 def two_towers():
     """Krizhevsky's net of 2012 in PyTorch, its layers numbered as in torchvision's AlexNet, which has no LRN.
 
-    The first kernels are so large that the squares which LRN sums weigh as much as its constant.
+    The first kernels are so large that the squares which LRN sums weigh about as much as its constant.
     """
     import torch
     from torch import nn
