@@ -106,7 +106,9 @@ class Augment:
         "auto",
         "dataset: (x - mean) / std of the training set; mean: x - mean; unit: x / 255; imagenet: its usual mean and std; fixed: augment.mean and std; auto: as the weights of model.init need it, else dataset",
     )
-    mean: tuple[float, ...] | None = option(None, "of normalize=fixed, each channel in levels of 0-255", low=0, high=255)
+    mean: tuple[float, ...] | None = option(
+        None, "of normalize=fixed, each channel in levels of 0-255", low=0, high=255
+    )
     std: tuple[float, ...] | None = option(None, "of normalize=fixed, each channel in levels", low=0.001, high=1000)
 
 
@@ -126,7 +128,9 @@ class Model:
     remat: bool = option(False, "recompute activations in the backward pass: less memory, more time")
     neighbours: int = option(1, "of knn: how many vote", low=1)
     metric: Literal["l1", "l2"] = option("l2", "of knn: sum of absolute pixel differences, or Euclidean")
-    init: str | None = option(None, "run folder whose weights the training begins with; a head for other classes is new")
+    init: str | None = option(
+        None, "run folder whose weights the training begins with; a head for other classes is new"
+    )
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ def test_smoke_variant_takes_three_steps(path, tmp_path, monkeypatch):
     assert [record["step"] for record in read_metrics(RunDir(tmp_path / "run").metrics)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("path", [path for path in CONFIGS if path not in DEEP and path.stem != KNN], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in CONFIGS if path not in DEEP and path.stem != KNN], ids=lambda path: path.stem
+)
 def test_recipe_trains_three_steps(path, tmp_path, monkeypatch):
     # Eight copies of AlexNet and its velocity on two cores prove nothing that the small nets of tests/training do not.
     monkeypatch.setattr("cnnjax.run.make_mesh", lambda: jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",)))

@@ -1,16 +1,17 @@
 """The order of the operations, as law, in training and in evaluation.
 
-Training: cut (centre, pad and random crop, random resized crop, or random scale and crop) -> mirrors -> affine warp -> brightness, contrast,
-channel shift, PCA colour, noise -> random erasing -> normalise -> mixup or CutMix. Up to normalise values are levels of
-0-255, and they stay bytes until an operation needs fractions. Mirrors come before the warp, whose draws are symmetric,
-because behind it XLA would compute the warp once for either side: 212 ms instead of 87 for 128 pictures of 224 x 224 on
-two CPU cores.
+Training: cut (centre, pad and random crop, random resized crop, or random scale and crop) -> mirrors -> affine warp ->
+brightness, contrast, channel shift, PCA colour, noise -> random erasing -> normalise -> mixup or CutMix. Up to
+normalise values are levels of 0-255, and they stay bytes until an operation needs fractions. Mirrors come before the
+warp, whose draws are symmetric, because behind it XLA would compute the warp once for either side: 212 ms instead of 87
+for 128 pictures of 224 x 224 on two CPU cores.
 
 Evaluation: to the standard frame -> the views' crops -> normalise.
 
 A batch may lie on canvases, each picture in the top left corner of its own with its true size in `sizes`. Except where
-training cuts at random out of the whole picture (crop=resized, scaled), a canvas is first brought to the standard frame: the
-shorter side resized to input side / eval_resize and the centre cut out, so that the crops find pictures of one size.
+training cuts at random out of the whole picture (crop=resized, scaled), a canvas is first brought to the standard
+frame: the shorter side resized to input side / eval_resize and the centre cut out, so that the crops find pictures of
+one size.
 """
 
 from collections.abc import Callable

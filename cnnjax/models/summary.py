@@ -106,10 +106,19 @@ class _Watch:
         self.rows: list[Row] = []
         self._counted: set[tuple[str, ...]] = set()
         self._calls = 0
+        self._beside = False
 
     def __call__(self, run: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        if context.method_name != "__call__":
+        if context.method_name == "__call__":
+            return self._call(run, args, kwargs, context)
+        if context.method_name != "auxiliary":
             return run(*args, **kwargs)
+        self._beside = True  # a head that runs in training only: its multiply-adds do not count
+        outputs = run(*args, **kwargs)
+        self._beside = False
+        return outputs
+
+    def _call(self, run: Any, args: Any, kwargs: Any, context: Any) -> Any:
         self._calls += 1
         before, place = self._calls, len(self.rows)
         outputs = run(*args, **kwargs)
@@ -133,6 +142,7 @@ class _Watch:
     def _row(self, module: nn.Module, own: dict[str, Any], leaves: dict[str, Any], outputs: Any) -> Row:
         shape = tuple(jax.tree.leaves(outputs)[0].shape[1:])
         # A kernel's every weight multiplies once a position; a dense layer's output has one position.
-        macs = trees.size(leaves["kernel"]) * prod(shape[:-1]) if "kernel" in leaves else 0
+        counts = "kernel" in leaves and not self._beside
+        macs = trees.size(leaves["kernel"]) * prod(shape[:-1]) if counts else 0
         kind = type(module).__name__
         return Row(".".join(module.path) or kind, kind, shape, prod(shape), trees.size(own), macs)

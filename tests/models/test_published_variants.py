@@ -24,7 +24,8 @@ SMALL = {
     "lenet5": ((28, 28, 1), ()),
     "alexnet": ((63, 63, 3), ()),
     "nin_cifar": ((16, 16, 3), ()),
-    "vgg11": ((32, 32, 3), ()),
+    # A BatchNorm's shift follows: its convolution's bias moves nothing.
+    "vgg11_bn": ((32, 32, 3), tuple(f"features_{number}/bias" for number in (0, 4, 8, 11, 15, 18, 22, 25))),
     "googlenet": ((32, 32, 3), ()),
     "squeezenet1_1": ((32, 32, 3), ()),
     "inception_v3": ((75, 75, 3), ()),
