@@ -15,6 +15,7 @@ from cnnjax.core import trees
 from cnnjax.models import create_model, list_models, summarise
 from cnnjax.models.base import MODELS
 from cnnjax.models.cards import published
+from cnnjax.optim.losses import LOSSES
 
 NAMES = sorted(published())
 KEY = jax.random.key(0)
@@ -111,9 +112,10 @@ def training(model, images, targets):
 
     def loss(params, stats, key):
         forward = model.apply_train({"params": params, "batch_stats": stats}, images, key, targets=targets)
-        total = optax.softmax_cross_entropy(forward.logits, targets).mean()
+        criterion = LOSSES["margin" if model.name == "capsnet" else "softmax"]  # a capsule's length is no logit
+        total = criterion(forward.logits, targets).mean()
         for logits in forward.auxiliary:
-            total += model.auxiliary_weight * optax.softmax_cross_entropy(logits, targets).mean()
+            total += model.auxiliary_weight * criterion(logits, targets).mean()
         if forward.extra is not None:
             total += forward.extra.mean()
         return total, (forward.batch_stats, forward.logits)
