@@ -1,8 +1,8 @@
 """BiT-M ResNet-50x1 fine-tuned on ImageNet by BiT's HyperRule (Kolesnikov et al. 2019, 1912.11370, section 3.3).
 
     cnnjax convert --arch resnetv2_50x1_bit --from FILE.safetensors --workdir runs/bit
-    IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/resnetv2_50x1_bit_imagenet.py \\
-        --config.model.init=runs/bit
+    export IMAGENET_DIR=/data/imagenet
+    python -m cnnjax.main --config configs/resnetv2_50x1_bit_imagenet.py --config.model.init=runs/bit
     python -m cnnjax.main --config configs/resnetv2_50x1_bit_imagenet.py:smoke           three steps anywhere
 
 The rule for more than 500,000 pictures: 20,000 steps of 512, rate 0.003 after 500 steps of warm-up, a tenth at 30, 60

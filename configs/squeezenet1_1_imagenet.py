@@ -20,7 +20,7 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="scaled", shorter=(256, 256), flip=True, normalize="mean"),
+    augment=Augment(crop="scaled", shorter=(256, 256), flip=True, normalize="imagenet"),
     model=Model(name="squeezenet1_1", num_classes=1000, input_size=(224, 224, 3)),
     optimizer=Optimizer(
         name="sgd",

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from flax import linen as nn
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -14,7 +15,8 @@ from scipy import signal
 
 from cnnjax.models import blocks, pooling
 from cnnjax.models.initialisers import GLOROT, HE, TORCH, gaussian
-from cnnjax.models.norm import LRN, BatchNorm
+from cnnjax.models.norm import LRN, BatchNorm, GroupNorm, LayerNorm
+from cnnjax.models.padding import tensorflow_same
 
 KEY = jax.random.key(0)
 
@@ -179,7 +181,8 @@ def test_global_pool_and_flatten_keep_channels_fastest():
 
 
 def test_activations_by_their_formulas():
-    values = np.linspace(-3, 3, 13, dtype=np.float32)
+    values = np.linspace(-8, 8, 33, dtype=np.float32)
+    hard = np.clip(values + 3, 0, 6) / 6
     sigmoid = 1 / (1 + np.exp(-values))
     expected = {
         "leaky": np.where(values > 0, values, values / 10),
@@ -187,11 +190,75 @@ def test_activations_by_their_formulas():
         "sigmoid": sigmoid,
         "elu": np.where(values > 0, values, np.exp(values) - 1),
         "swish": values * sigmoid,
+        "gelu": values * scipy.stats.norm.cdf(values),
+        "relu6": np.clip(values, 0, 6),
+        "hard_sigmoid": hard,
+        "hard_swish": values * hard,
+        "identity": values,
     }
     assert set(expected) == set(blocks.ACTIVATIONS)
     for name, wanted in expected.items():
         np.testing.assert_allclose(call(blocks.Activation(name), values), wanted, atol=1e-6)
     np.testing.assert_array_equal(call(blocks.ReLU(), values), np.maximum(values, 0))
+
+
+def test_drop_path_drops_pictures_whole():
+    ones = np.ones((2000, 2, 3, 4), np.float32)
+    layer = blocks.DropPath(0.25)
+    np.testing.assert_array_equal(call(layer, ones), ones)
+    dropped = np.asarray(call(layer, ones, True, rngs={"dropout": KEY})).reshape(2000, -1)
+    np.testing.assert_array_equal(dropped, dropped[:, :1].repeat(24, 1))
+    assert set(np.unique(dropped)) == {np.float32(0), np.float32(4 / 3)}
+    assert dropped[:, 0].mean() == pytest.approx(1, abs=4 * 0.0129)  # the standard error of the mean
+
+
+def windows(side, window, stride, padding, ceil):
+    """The places [start, end) of PyTorch's pooling windows, by its definition."""
+    count = (side + 2 * padding - window + (stride - 1 if ceil else 0)) // stride + 1
+    starts = [i * stride - padding for i in range(count) if not (ceil and i * stride - padding >= side)]
+    return [(max(start, 0), min(start + window, side)) for start in starts]
+
+
+@pytest.mark.parametrize("side", [7, 8, 9, 10, 11])
+@pytest.mark.parametrize(("window", "stride", "padding"), [(3, 2, 0), (3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 0)])
+@pytest.mark.parametrize("ceil", [False, True])
+def test_windows_that_hang_over_the_edge(side, window, stride, padding, ceil):
+    picture = np.random.default_rng(0).standard_normal((1, side, side, 2)).astype(np.float32)
+    places = windows(side, window, stride, padding, ceil)
+
+    def pooled(reduce):
+        return np.stack([[reduce(picture[0, a:b, c:d], (0, 1)) for c, d in places] for a, b in places])
+
+    ours = call(pooling.MaxPool(window, stride=stride, padding=padding, ceil=ceil), picture)[0]
+    np.testing.assert_array_equal(ours, pooled(np.max))
+    means = pooling.AvgPool(window, stride=stride, padding=padding, ceil=ceil, count_padding=False)
+    np.testing.assert_allclose(call(means, picture)[0], pooled(np.mean), atol=1e-6)
+
+
+def test_layer_and_group_norm():
+    maps = np.random.default_rng(0).standard_normal((2, 3, 5, 8)).astype(np.float32) * 3 + 1
+    for layer, groups in ((LayerNorm(eps=1e-3), None), (GroupNorm(4, eps=1e-3), 4)):
+        variables = layer.init(KEY, maps)
+        scale, bias = (np.random.default_rng(1).standard_normal((2, 8))).astype(np.float32)
+        variables = (
+            {"params": {"scale": scale, "bias": bias}} if variables["params"].keys() == {"scale", "bias"} else {}
+        )
+        parts = maps[..., None] if groups is None else maps.reshape(2, 3, 5, groups, -1)
+        axes = (3, 4) if groups is None else (1, 2, 4)
+        normal = (parts - parts.mean(axes, keepdims=True)) / np.sqrt(parts.var(axes, keepdims=True) + 1e-3)
+        expected = normal.reshape(maps.shape) * scale + bias
+        np.testing.assert_allclose(layer.apply(variables, maps), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("side", "window", "stride"), [(8, 3, 2), (7, 3, 2), (8, 2, 2), (9, 5, 3), (5, 1, 2), (6, 3, 1)]
+)
+def test_tensorflow_padding(side, window, stride):
+    before, behind = tensorflow_same(side, window, stride)
+    outputs = (side + before + behind - window) // stride + 1
+    assert outputs == -(-side // stride)
+    assert behind - before in (0, 1)
+    assert before + behind == 0 or side + before + behind == (outputs - 1) * stride + window  # not a pixel too many
 
 
 def test_dropout_keeps_the_mean_and_rests_in_evaluation():
