@@ -285,10 +285,14 @@ def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     """The prepared data that a run was trained on, at their old place or prepared again; never others."""
     if not run.dataset.digest:  # a converted run is held against any pictures of as many classes
         dataset = data.prepare(run.config.data, data_dir)
-        if len(dataset.class_names) != len(run.classes):
+        have, wanted = dataset.class_names, run.classes
+        if len(have) != len(wanted):
             raise UserError(
-                f"{run.config.data.source} has {len(dataset.class_names)} classes, the run has {len(run.classes)}"
+                f"{run.config.data.source} has {len(have)} classes, the run has {len(wanted)}; "
+                "give pictures of as many, in the order of the run's outputs"
             )
+        if set(have) == set(wanted) and have != wanted:
+            raise UserError(f"{run.config.data.source} has the run's classes in another order; rename its folders")
         return dataset
     if (run.dataset.folder / "dataset.json").is_file():
         dataset = Dataset.read(run.dataset.folder)

@@ -6,6 +6,9 @@ PATH holds either class folders, which are split 72 : 8 : 20 into training, vali
 test/ with class folders in each. zip:FILE, table:FILE.csv and arrays:FILE.npz serve as well. What the recipe does not
 say is read from the pictures: those of one size up to 128 x 128 stay as they are, others are cut to a square near their
 usual shorter side (at most 128), grey stays grey, and `picture_net` pools as often as that size allows.
+
+The variant own_pictures.py:finetune, with --config.model.name=NAME --config.model.init=RUN, begins with the weights of
+a run of the same net, such as `cnnjax convert` makes, at a tenth of the rate.
 """
 
 from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
@@ -19,3 +22,5 @@ config = Experiment(
     ),
     train=Train(epochs=40, label_smoothing=0.1, log_every=20),
 )
+
+variants = {"finetune": {"optimizer.lr": 0.0002, "train.epochs": 10}}

@@ -1,7 +1,9 @@
 """Published weights as a run folder like any other, and a run's weights as a file for other libraries."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -49,8 +51,8 @@ def convert(
       path: the file, see `weights.files.read`.
       workdir: a new or empty folder.
       source: whose names the file uses; None: found from them.
-      tag: which of the source's published weights these are, for the size and normalisation of the pictures; None: the
-        source's first.
+      tag: which of the source's published weights these are, for the size and normalisation of the pictures; with @224
+        where one was measured at several sides; None: the source's first in weights.csv, which is said.
       num_classes: another number than the file's begins with a new head.
       class_names: of the outputs, in order; without them classes are called by their numbers.
       allow_pickle: see `weights.files.read`.
@@ -62,10 +64,10 @@ def convert(
     if run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
         raise UserError(f"{run.root} exists and is not empty; name a new folder with --workdir")
     state, card = weight_files.read(path, allow_pickle=allow_pickle), find(name).card
+    if source is None and tag:
+        source = cast(Any, next((row.source for row in card.weights if _has_tag(row, tag)), None))
     source = source or detect.find_source(create_model(name), state)
-    own = card.published.reference.lower().startswith(source) if card.published else True
-    if not own and (form := f"{source}/{name}") in MODELS:
-        raise UserError(f"{source}'s {name} pads or normalises otherwise than {name} does; convert with --arch {form}")
+    _check_form(card, name, source)
     published = _published(card, source, tag)
     side = published.side if published else card.input_size[0]
     guess = create_model(name, input_size=(side, side, card.input_size[2]))
@@ -81,17 +83,23 @@ def convert(
         )
     config, dataset = _describe(model, published, names)
 
-    claim.describe_run(run, config, dataset)
     checkpoints = Checkpoints(run.checkpoints)
     try:
-        first = create_state(variables, optimizers.optimizer(config.optimizer), average=False)
-        checkpoints.save(first, Progress(finished="converted"))
-    finally:
-        checkpoints.close()
-    logs.say(
-        f"{name}: {trees.size(variables['params']):,} parameters from {path} ({source}), pictures "
-        f"{'x'.join(map(str, model.input_size))}; it is a run folder now: {run.root}"
-    )
+        try:
+            first = create_state(variables, optimizers.optimizer(config.optimizer), average=False)
+            checkpoints.save(first, Progress(finished="converted"))
+        finally:
+            checkpoints.close()
+        claim.describe_run(run, config, dataset)
+    except BaseException:  # the folder was new or empty: nothing else is lost
+        shutil.rmtree(run.root, ignore_errors=True)
+        raise
+    logs.say(f"{name}: {trees.size(variables['params']):,} parameters from {path}, in the names of {source}")
+    if published:
+        known = len({row.tag for row in card.weights if row.source == published.source})
+        more = f"; --tag names another of {known} sets" if known > 1 else ""
+        logs.say(f"pictures as for {published.source} {published.tag}, {published.side} x {published.side}{more}")
+    logs.say(f"it is a run folder now: {run.root}")
     return run
 
 
@@ -106,8 +114,28 @@ def export(workdir: str | Path, path: str | Path, *, source: bridge.Source | Non
     source = source or next(iter(detect.sources_of(model)), None)
     if source is None:
         raise UserError(f"no other library has {model.name}, so its weights cannot be written for one")
+    _check_form(model.card, model.name, source)
     weight_files.write(path, bridge.write_state(model, run.variables, source))
     logs.say(f"{path}: {model.name} in the names of {source}")
+
+
+def _check_form(card: Card, name: str, source: str) -> None:
+    """Refuses what has the same names in a library that pads or normalises otherwise; tells where names cannot tell."""
+    plain = name.rpartition("/")[2]
+    own = not card.published or card.published.reference.lower().startswith(source)
+    form = f"{source}/{plain}"
+    if not own and "/" not in name and form in MODELS:
+        raise UserError(f"{source}'s {name} pads or normalises otherwise than {name} does; take {form} for it")
+    if "/" in name and not name.startswith(f"{source}/"):
+        raise UserError(f"{name} pads or normalises otherwise than {source}'s {plain} does; take another form for it")
+    if own and "/" not in name and form in MODELS and card.published:
+        logs.say(f"{name} is taken for {card.published.reference}; {source}'s own {plain} is called {form} here")
+
+
+def _has_tag(row: Weights, tag: str) -> bool:
+    """Whether a tag names this row: IMAGENET1K_V1, resnet18.a1_in1k or a1_in1k, and with the side a1_in1k@224."""
+    tag, _, side = tag.partition("@")
+    return tag in (row.tag, row.tag.partition(".")[2]) and side in ("", str(row.side))
 
 
 def _published(card: Card, source: str, tag: str | None) -> Weights | None:
@@ -115,7 +143,7 @@ def _published(card: Card, source: str, tag: str | None) -> Weights | None:
     rows = [row for row in card.weights if row.source == source]
     if tag is None:
         return next(iter(rows), card.weights[0] if card.weights else None)
-    found = next((row for row in rows if row.tag == tag), None)
+    found = next((row for row in rows if _has_tag(row, tag)), None)
     if found is None:
         raise UserError(f"no weights of {source} have the tag {tag}{nearest(tag, [row.tag for row in rows])}")
     return found

@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
 
+from cnnjax import recipes
 from cnnjax.config import Experiment
 from cnnjax.core import files, logs, trees
 from cnnjax.core.arrays import HostArray, Tree
@@ -29,6 +31,7 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
         return config
     folder = run if run.config.is_file() else RunDir.existing(config.model.init)
     old = saved_config(folder)
+    config = recipes.override(config, {"model.init": str(Path(config.model.init).resolve())})
     if old.model.name != config.model.name:
         raise UserError(
             f"config.model.init={folder.root} holds a {old.model.name}, config.model.name is {config.model.name}; "
@@ -36,9 +39,11 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
         )
     data, model, augment = config.data, config.model, config.augment
     if data.size is None and data.resize in ("none", "auto") and old.data.size is not None:
-        data = dataclasses.replace(
-            data, resize=old.data.resize, size=old.data.size, interpolation=old.data.interpolation
-        )
+        size = old.data.size
+        if model.input_size and old.model.input_size:  # another input is the same part of the picture
+            scale = [new / then for new, then in zip(model.input_size[:2], old.model.input_size[:2], strict=True)]
+            size = (round(size[0] * scale[0]), round(size[1] * scale[1]))
+        data = dataclasses.replace(data, resize=old.data.resize, size=size, interpolation=old.data.interpolation)
     if model.input_size is None and old.model.input_size is not None:
         channels = data.channels or old.model.input_size[2]
         data = dataclasses.replace(data, channels=channels)
@@ -77,7 +82,8 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
     """
     run = open_run(init)
     old, new = trees.flatten(run.variables), trees.flatten(jax.device_get(variables))
-    head = model.head_leaves() if tuple(class_names) != run.classes else frozenset()
+    unnamed = run.classes == tuple(map(str, range(len(class_names))))  # converted without names: as many will do
+    head = frozenset() if unnamed or tuple(class_names) == run.classes else model.head_leaves()
     fresh = []
     for path, leaf in new.items():
         if path in head or path not in old:

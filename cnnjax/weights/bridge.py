@@ -55,6 +55,8 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source)
             )
             faults.append(f"of another shape: {key} is {shapes}")
         values[path] = np.ascontiguousarray(value, np.float32)
+        if not np.isfinite(values[path]).all():
+            faults.append(f"not finite: {key}")
     if faults:
         raise UserError(f"these are no {source} weights of {model.name}: {'; '.join(faults)}")
     return {"params": {}, "batch_stats": {}} | trees.unflatten(values)

@@ -71,7 +71,9 @@ def _read_torch(path: Path) -> dict[str, HostArray]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} holds more than weights and is not unpickled; save its state_dict alone") from error
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
+    for wrapper in ("state_dict", "model_state_dict", "model"):  # of training scripts' checkpoints
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise UserError(f"{path} is no state_dict; save model.state_dict()")
     return {key.removeprefix("module."): value.float().numpy() for key, value in found.items()}

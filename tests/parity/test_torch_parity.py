@@ -32,7 +32,7 @@ CASES = [
     pytest.param("resnext50_32x4d", "torchvision", "resnext50_32x4d", 224, marks=slow),
     pytest.param("wide_resnet50_2", "torchvision", "wide_resnet50_2", 224, marks=slow),
     pytest.param("seresnet50", "timm", "seresnet50", 224, marks=slow),
-    pytest.param("senet154", "timm", "legacy_senet154", 96, marks=slow),
+    pytest.param("senet154", "timm", "legacy_senet154", 128, marks=slow),
     # densenet
     pytest.param("densenet121", "torchvision", "densenet121", 64),
     pytest.param("densenet161", "timm", "densenet161", 224, marks=slow),

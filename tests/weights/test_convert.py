@@ -134,6 +134,41 @@ def test_whatever_does_not_fit_is_listed_and_nothing_is_written(converted, tmp_p
     )
 
 
+def test_forms_tags_and_damaged_values(converted, tmp_path, capsys):
+    folder, _ = converted
+    state = load_file(folder / "weights.safetensors")
+    state["classifier.1.bias"] = np.full_like(state["classifier.1.bias"], np.nan)
+    save_file(state, tmp_path / "nan.safetensors")
+    words = ("--from", str(tmp_path / "nan.safetensors"), "--workdir", str(tmp_path / "run"))
+    assert "not finite: classifier.1.bias" in refused(capsys, "convert", "--arch", NAME, *words)
+    assert not (tmp_path / "run").exists()
+
+    model = create_model("mobilenet_v3_small", 3)
+    flat = {path: np.zeros(leaf.shape, np.float32) for path, leaf in trees.flatten(model.shapes()).items()}
+    variables = {"batch_stats": {}} | trees.unflatten(flat)
+    save_file(bridge.write_state(model, variables, "timm"), tmp_path / "timm.safetensors")
+    words = ("convert", "--from", str(tmp_path / "timm.safetensors"), "--workdir", str(tmp_path / "run"), "--arch")
+    assert "take timm/mobilenet_v3_small for it" in refused(capsys, *words, "mobilenet_v3_small")
+    assert main([*words, "timm/mobilenet_v3_small"]) == 0
+    capsys.readouterr()
+    told = refused(
+        capsys, "convert", "--workdir", str(tmp_path / "run"), "--to", str(tmp_path / "x"), "--source", "torchvision"
+    )
+    assert "take another form for it" in told
+
+
+def test_a_conversion_that_fails_leaves_nothing(converted, tmp_path, capsys, monkeypatch):
+    folder, _ = converted
+
+    def full(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("cnnjax.training.claim.describe_run", full)
+    words = ("convert", "--arch", NAME, "--from", str(folder / "weights.safetensors"), "--workdir")
+    assert main([*words, str(tmp_path / "run")]) == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_path, capsys):
     folder, variables = converted
     for name in ("cats", "dogs"):
