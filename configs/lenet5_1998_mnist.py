@@ -7,7 +7,8 @@ The paper makes 20 passes, one picture a step, by a stochastic Levenberg-Marquar
 derivatives; here Adam takes their place. Pictures have mean 0 and variance 1, as in the paper.
 
 Hardware: two CPU cores.
-Published: 99.05 % test accuracy, without distortions (not yet measured here).
+Measured: 98.66 % test accuracy after 8 epochs (--config.train.epochs=8, three minutes of two cores); published:
+99.05 %, without distortions.
 """
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
