@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from absl import flags
 
@@ -23,6 +23,7 @@ from cnnjax.core.errors import RunError, Stopped, UserError
 from cnnjax.core.files import finite
 from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
+from cnnjax.weights.names import Source
 
 TEXTS = {
     "config": "recipe: FILE or FILE:VARIANT",
@@ -145,8 +146,8 @@ def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
     if bool(flag["from"].value) == bool(flag.to):
         raise UserError("convert takes either --arch NAME --from FILE, or --to FILE")
     source = flag.source
-    if source not in (None, *LIBRARIES):
-        raise UserError(f"--source={source} is none of {', '.join(LIBRARIES)}")
+    if source not in (None, *get_args(Source)):
+        raise UserError(f"--source={source} is none of {', '.join(get_args(Source))}")
     from cnnjax import run
 
     if flag.to:
@@ -174,7 +175,6 @@ def _models(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> 
 
 
 COMMON = ("debug",)
-LIBRARIES = ("torchvision", "timm", "cadene", "keras")
 VERBS = {
     "train": Verb(
         _train,

@@ -157,9 +157,8 @@ def evaluate(
         )
     dataset = _data_of(run, data_dir)
     if split is None:
-        split = (
-            "test" if run.dataset.digest else next(name for name in ("test", "val", "train") if name in dataset.counts)
-        )
+        wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
+        split = next((name for name in wanted if name in dataset.counts), "test")
     pictures = dataset.split(split)
     source = loader(run.config, dataset, mesh)(pictures, None)
     step = jax.jit(functools.partial(eval_step, parts=run.parts), out_shardings=replicated(mesh))
@@ -283,7 +282,7 @@ def _evaluation_size(config: Experiment, mesh: Any) -> int:
 
 def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     """The prepared data that a run was trained on, at their old place or prepared again; never others."""
-    if not run.dataset.digest:  # a converted run is held against any pictures of as many classes
+    if not run.dataset.prepared:  # a converted run is held against any pictures of as many classes
         dataset = data.prepare(run.config.data, data_dir)
         have, wanted = dataset.class_names, run.classes
         if len(have) != len(wanted):

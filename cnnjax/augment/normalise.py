@@ -1,20 +1,12 @@
 """From levels of 0-255 to what the network sees."""
 
-from typing import Literal
-
 import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.config import Augment
 from cnnjax.core.arrays import Array
 from cnnjax.core.errors import UserError
-from cnnjax.core.statistics import Statistics
-
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
-"""The usual figures (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225) in levels of 0-255."""
-
-Mode = Literal["auto", "dataset", "mean", "unit", "imagenet", "fixed"]
+from cnnjax.core.statistics import IMAGENET_MEAN, IMAGENET_STD, Statistics
 
 
 def normalise(images: Array, config: Augment, statistics: Statistics) -> Array:
@@ -42,11 +34,11 @@ def normalise(images: Array, config: Augment, statistics: Statistics) -> Array:
 
 
 def _constants(config: Augment, statistics: Statistics, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    mode: Mode = "dataset" if config.normalize == "auto" else config.normalize
+    mode = "dataset" if config.normalize == "auto" else config.normalize
     zeros, ones = (0.0,) * channels, (1.0,) * channels
     mean, std = {
         "fixed": (config.mean or zeros, config.std or ones),
-        "dataset": (statistics.mean, tuple(value if value > 1e-3 else 1.0 for value in statistics.std)),
+        "dataset": (statistics.mean, statistics.scale),
         "mean": (statistics.mean, ones),
         "unit": (zeros, (255.0,) * channels),
         "imagenet": (IMAGENET_MEAN, IMAGENET_STD),

@@ -5,6 +5,10 @@ from typing import Any
 
 import numpy as np
 
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""The usual figures (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225) in levels of 0-255."""
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -22,6 +26,11 @@ class Statistics:
     covariance: tuple[tuple[float, ...], ...]
     eigenvalues: tuple[float, ...]
     eigenvectors: tuple[tuple[float, ...], ...]
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """The deviations to divide by: 1 for a channel that never varies."""
+        return tuple(value if value > 1e-3 else 1.0 for value in self.std)
 
     @classmethod
     def from_moments(cls, count: int, total: np.ndarray, products: np.ndarray) -> "Statistics":

@@ -56,6 +56,11 @@ class Dataset:
     skipped: tuple[str, ...]
     shards: Mapping[str, tuple[int, ...]]
 
+    @property
+    def prepared(self) -> bool:
+        """Whether there are pictures; a converted run has a description alone."""
+        return bool(self.digest)
+
     @classmethod
     def read(cls, folder: Path) -> "Dataset":
         return cls.from_json(files.read_json(folder / "dataset.json"), folder)

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Conv, Dense, Dropout, Flatten, ReLU
-from cnnjax.models.cards import IMAGENET_MEAN, IMAGENET_STD, Paper
+from cnnjax.models.cards import Paper
 from cnnjax.models.initialisers import TORCH, gaussian
 from cnnjax.models.norm import LRN
 from cnnjax.models.pooling import AdaptiveAvgPool, MaxPool
@@ -17,15 +17,11 @@ from cnnjax.models.pooling import AdaptiveAvgPool, MaxPool
 
 @register_model(
     "alexnet_two_tower",
-    input_size=(224, 224, 3),
-    num_classes=1000,
-    family="alexnet",
     paper=Paper(
         "A. Krizhevsky, I. Sutskever, G. Hinton",
         2012,
         "ImageNet Classification with Deep Convolutional Neural Networks",
     ),
-    crop=224 / 256,
     accuracy="ILSVRC-2010 test error 37.5 / 17.0 % (top-1 / top-5); ILSVRC-2012 validation 40.7 / 18.2 %",
 )
 class AlexNetTwoTower(Sequential):
@@ -67,15 +63,9 @@ class AlexNetTwoTower(Sequential):
 
 @register_model(
     "alexnet",
-    input_size=(224, 224, 3),
-    num_classes=1000,
-    family="alexnet",
     paper=Paper(
         "A. Krizhevsky", 2014, "One weird trick for parallelizing convolutional neural networks", arxiv="1404.5997"
     ),
-    mean=IMAGENET_MEAN,
-    std=IMAGENET_STD,
-    crop=224 / 256,
     accuracy="torchvision's weights 56.522 / 79.066 % (top-1 / top-5)",
 )
 class AlexNet(Sequential):

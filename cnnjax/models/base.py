@@ -72,6 +72,12 @@ class Classifier(nn.Module, kw_only=True):
             run = nn.remat(run, policy=_keep_products)
         return cast(Array, run(self, values))
 
+    def chain_each(self, names: Sequence[str], values: Array, train: bool) -> Array:
+        """The same with each for itself: `remat` keeps what lies between them."""
+        for name in names:
+            values = self.chain([name], values, train)
+        return values
+
 
 def _keep_products(primitive: Any, *_: Any, **__: Any) -> bool:
     """Remat's rule: the dear operations' results are kept; norms, activations, pools and dropout are cheap to redo."""

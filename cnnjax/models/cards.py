@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
+from cnnjax.core.statistics import IMAGENET_MEAN, IMAGENET_STD
+
 Interpolation = Literal["bilinear", "bicubic"]
 
 
@@ -73,6 +75,11 @@ class Published:
     statistics: int
     macs: int
 
+    @property
+    def source(self) -> str:
+        """Whose implementation the name means: torchvision, timm, keras, cadene or paper."""
+        return self.reference.split()[0].lower()
+
 
 @dataclass(frozen=True)
 class Card:
@@ -102,9 +109,6 @@ class Card:
     published: Published | None = None
     weights: tuple[Weights, ...] = ()
 
-
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
 
 NORMALISE = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -201,8 +205,8 @@ def published_weights() -> Mapping[str, tuple[Weights, ...]]:
             mean,
             std,
         )
-        own, side = published()[row["name"]].reference.split()[0].lower(), published()[row["name"]].side
-        rank = (row["source"] != own, row["default"] != "default", weights.side != side)
+        variant = published()[row["name"]]
+        rank = (weights.source != variant.source, row["default"] != "default", weights.side != variant.side)
         found.setdefault(row["name"], []).append((rank, weights))
     return {
         name: tuple(weights for _, weights in sorted(rows, key=lambda pair: pair[0])) for name, rows in found.items()

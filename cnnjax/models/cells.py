@@ -281,8 +281,7 @@ class CellNet(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, C']."""
         states: Any = (None, self.conv0(images, train))
-        for name in self.cells:
-            states = self.chain([name], states, train)
+        states = self.chain_each(self.cells, states, train)
         return cast(Array, self.relu(states[1]))
 
     def head(self, features: Array, train: bool = False) -> Array:

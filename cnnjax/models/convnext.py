@@ -94,8 +94,7 @@ class ConvNeXt(Classifier):
 
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 768 .. 2048]."""
-        for step in self.steps:
-            images = self.chain([step], images, train)
+        images = self.chain_each(self.steps, images, train)
         return images
 
     def head(self, features: Array, train: bool = False) -> Array:

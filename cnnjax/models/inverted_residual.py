@@ -181,8 +181,7 @@ class InvertedResidualNet(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, last]."""
         values = images
-        for name in self.order:
-            values = self.chain([name], values, train)
+        values = self.chain_each(self.order, values, train)
         return values
 
     def head(self, features: Array, train: bool = False) -> Array:

@@ -26,8 +26,6 @@ PAPER = Paper(
 
 @register_model(
     "lenet5",
-    input_size=(28, 28, 1),
-    family="lenet",
     paper=PAPER,
     accuracy="MNIST 99.05 % (1998 form), 99.2 % with distortions",
 )

@@ -145,8 +145,7 @@ class MobileNetV1(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 1024 width]."""
         values = images
-        for name in self.names:
-            values = self.chain([name], values, train)
+        values = self.chain_each(self.names, values, train)
         return values
 
     def head(self, features: Array, train: bool = False) -> Array:
@@ -195,8 +194,7 @@ class MobileNetV3(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 576 or 960]."""
         values = images
-        for name in self.names:
-            values = self.chain([name], values, train)
+        values = self.chain_each(self.names, values, train)
         return values
 
     def head(self, features: Array, train: bool = False) -> Array:

@@ -161,6 +161,11 @@ class Model:
             return cast(Any, jax.eval_shape(lambda key: self._trace(key), jax.random.key(0)))
 
 
+def from_flat(flat: Mapping[str, Any]) -> Tree:
+    """Returns {"params", "batch_stats"} of leaves by path, the inverse of `trees.flatten`; either may be empty."""
+    return _both(trees.unflatten(flat))
+
+
 def _both(variables: Mapping[str, Any]) -> Tree:
     return {"params": variables.get("params", {}), "batch_stats": variables.get("batch_stats", {})}
 

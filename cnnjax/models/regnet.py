@@ -114,8 +114,7 @@ class RegNet(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, the last width]."""
         values = self.chain(["stem"], images, train)
-        for block in self.blocks:
-            values = self.chain([block], values, train)
+        values = self.chain_each(self.blocks, values, train)
         return values
 
     def head(self, features: Array, train: bool = False) -> Array:

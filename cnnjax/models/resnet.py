@@ -7,7 +7,7 @@ Keras, have it on the first 1x1. resnet_cifar.py and senet.py have further nets 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import ClassVar, cast
 
 from flax import linen as nn
 
@@ -135,6 +135,8 @@ class ResNet(Classifier):
 
     row: Row
 
+    stem: ClassVar[tuple[str, ...]] = ("conv1", "bn1", "relu", "maxpool")
+
     def setup(self) -> None:
         self.conv1 = Conv(64, 7, stride=2, padding=3, use_bias=False, initial=HE_OUT)
         self.bn1, self.relu, self.maxpool = BatchNorm(), ReLU(), MaxPool(3, stride=2, padding=1)
@@ -147,9 +149,8 @@ class ResNet(Classifier):
 
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 512 or 2048]."""
-        values = self.chain(["conv1", "bn1", "relu", "maxpool"], images, train)
-        for block in self.blocks:
-            values = self.chain([block], values, train)
+        values = self.chain(self.stem, images, train)
+        values = self.chain_each(self.blocks, values, train)
         return values
 
     def head(self, features: Array, train: bool = False) -> Array:

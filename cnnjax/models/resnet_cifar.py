@@ -5,18 +5,18 @@ stage begins they leave out every second row and column and fill the new channel
 """
 
 from functools import partial
-from typing import cast
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from cnnjax.core.arrays import Array
-from cnnjax.models.base import Classifier, register_model
+from cnnjax.models.base import register_model
 from cnnjax.models.blocks import Conv, Dense, ReLU
 from cnnjax.models.initialisers import HE_OUT, TORCH
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool
-from cnnjax.models.resnet import RESNET, ResidualBlock, Row, add_blocks
+from cnnjax.models.resnet import RESNET, ResidualBlock, ResNet, Row, add_blocks
 
 # Blocks in each stage: 6 n + 2 layers.
 NETS = {
@@ -40,10 +40,13 @@ class PaddedBlock(ResidualBlock):
         return jnp.pad(inputs[:, :: self.stride, :: self.stride], ((0, 0), (0, 0), (0, 0), (0, missing)))
 
 
-class CifarResNet(Classifier):
-    """A 3x3 convolution, three stages of equal depth, global average pooling and one dense layer."""
+class CifarResNet(ResNet):
+    """A 3x3 convolution, three stages of equal depth, global average pooling and one dense layer.
 
-    row: Row
+    `features` gives [N, H / 4, W / 4, 64].
+    """
+
+    stem: ClassVar[tuple[str, ...]] = ("conv1", "bn1", "relu")
 
     def setup(self) -> None:
         self.conv1 = Conv(16, 3, padding=1, use_bias=False, initial=HE_OUT)
@@ -53,17 +56,6 @@ class CifarResNet(Classifier):
 
     def block(self, stage: int, number: int, stride: int) -> nn.Module:
         return PaddedBlock(self.row, 16 * 2**stage, stride)
-
-    def features(self, images: Array, train: bool = False) -> Array:
-        """[N, H, W, C] -> [N, H / 4, W / 4, 64]."""
-        values = self.chain(["conv1", "bn1", "relu"], images, train)
-        for block in self.blocks:
-            values = self.chain([block], values, train)
-        return values
-
-    def head(self, features: Array, train: bool = False) -> Array:
-        """[N, h, w, 64] -> [N, num_classes]."""
-        return cast(Array, self.fc(self.avgpool(features)))
 
 
 for name, depth in NETS.items():

@@ -121,8 +121,7 @@ class ResNetV2(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 2048 times the factor]."""
         values = self.chain(["stem", "pad", "maxpool"], images, train)
-        for block in self.blocks:
-            values = self.chain([block], values, train)
+        values = self.chain_each(self.blocks, values, train)
         return self.chain(["norm", "relu"], values, train)
 
     def head(self, features: Array, train: bool = False) -> Array:

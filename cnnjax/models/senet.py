@@ -62,8 +62,7 @@ class SENet(Classifier):
         """[N, H, W, C] -> [N, H / 32, W / 32, 2048]."""
         stem = [name for number in (1, 2, 3) for name in (f"layer0_conv{number}", f"layer0_bn{number}", "relu")]
         values = self.chain([*stem, "pool0"], images, train)
-        for block in self.blocks:
-            values = self.chain([block], values, train)
+        values = self.chain_each(self.blocks, values, train)
         return values
 
     def head(self, features: Array, train: bool = False) -> Array:

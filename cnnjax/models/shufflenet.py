@@ -104,8 +104,7 @@ class ShuffleNetV2(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 1024 or 2048]."""
         values = self.chain(["conv1", "maxpool"], images, train)
-        for block in self.blocks:
-            values = self.chain([block], values, train)
+        values = self.chain_each(self.blocks, values, train)
         return self.chain(["conv5"], values, train)
 
     def head(self, features: Array, train: bool = False) -> Array:

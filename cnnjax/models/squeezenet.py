@@ -82,9 +82,7 @@ class SqueezeNet(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 16, W / 16, 512]."""
         values = self.chain(["features_0", "features_1", "features_2"], images, train)
-        for number in range(3, self.depth):
-            values = self.chain([f"features_{number}"], values, train)
-        return values
+        return self.chain_each([f"features_{number}" for number in range(3, self.depth)], values, train)
 
     def head(self, features: Array, train: bool = False) -> Array:
         """[N, h, w, 512] -> [N, num_classes]."""

@@ -129,8 +129,7 @@ class VisionTransformer(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> tokens [N, 1 + H W / patch^2, width], the class token first."""
         values = self.chain(["conv_proj", "tokens"], images, train)
-        for layer in self.layers:
-            values = self.chain([layer], values, train)
+        values = self.chain_each(self.layers, values, train)
         return self.chain(["ln"], values, train)
 
     def head(self, features: Array, train: bool = False) -> Array:

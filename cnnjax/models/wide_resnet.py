@@ -70,8 +70,7 @@ class WideResNet(Classifier):
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 4, W / 4, 64 times the factor]."""
         values = self.chain(["conv1"], images, train)
-        for block in self.blocks:
-            values = self.chain([block], values, train)
+        values = self.chain_each(self.blocks, values, train)
         return self.chain(["bn", "relu"], values, train)
 
     def head(self, features: Array, train: bool = False) -> Array:

@@ -21,6 +21,7 @@ from cnnjax.data import Dataset
 from cnnjax.models import Card, Model, create_model
 from cnnjax.models.base import MODELS, find
 from cnnjax.models.cards import Weights
+from cnnjax.models.model import from_flat
 from cnnjax.optim import optimizers
 from cnnjax.training import claim
 from cnnjax.training.checkpoint import Checkpoints
@@ -122,7 +123,7 @@ def export(workdir: str | Path, path: str | Path, *, source: bridge.Source | Non
 def _check_form(card: Card, name: str, source: str) -> None:
     """Refuses what has the same names in a library that pads or normalises otherwise; tells where names cannot tell."""
     plain = name.rpartition("/")[2]
-    own = not card.published or card.published.reference.lower().startswith(source)
+    own = not card.published or card.published.source == source
     form = f"{source}/{plain}"
     if not own and "/" not in name and form in MODELS:
         raise UserError(f"{source}'s {name} pads or normalises otherwise than {name} does; take {form} for it")
@@ -154,7 +155,7 @@ def _new_head(model: Model, variables: Tree, num_classes: int) -> tuple[Model, T
     fresh, head = trees.flatten(jax.device_get(wider.init(keys.key(0, "init")))), model.head_leaves()
     merged = {path: fresh[path] if path in head else leaf for path, leaf in trees.flatten(variables).items()}
     logs.say(f"new for {num_classes} classes instead of {model.num_classes}: {', '.join(sorted(head))}")
-    return wider, {"params": {}, "batch_stats": {}} | trees.unflatten(merged)
+    return wider, from_flat(merged)
 
 
 def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -> tuple[Experiment, Dataset]:

@@ -119,7 +119,7 @@ def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Ma
     if overrides:
         changed = recipes.validate(recipes.override(config, overrides))
         bound = recipes.differences(config, changed)
-        if not dataset.digest:  # never trained here: it takes any pictures
+        if not dataset.prepared:  # never trained here: it takes any pictures
             bound = {key: pair for key, pair in bound.items() if not key.startswith("data.")}
         if bound:
             raise UserError(f"config.{next(iter(bound))} belongs to the training of {path}; it cannot be changed now")

@@ -15,6 +15,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
 from cnnjax.models import Model
+from cnnjax.models.model import from_flat
 from cnnjax.training.trained import open_run, saved_config
 
 
@@ -53,11 +54,7 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
         if mode in ("auto", "dataset", "mean"):  # of the pictures that the weights were trained on, not of the new ones
             statistics = Dataset.from_json(files.read_json(folder.dataset)).statistics
             mean = statistics.mean
-            std = (
-                (1.0,) * len(mean)
-                if mode == "mean"
-                else tuple(value if value > 1e-3 else 1.0 for value in statistics.std)
-            )
+            std = (1.0,) * len(mean) if mode == "mean" else statistics.scale
             mode = "fixed"
         augment = dataclasses.replace(augment, normalize=mode, mean=mean, std=std)
     if augment.mean is not None and data.channels not in (None, len(augment.mean)):
@@ -103,7 +100,7 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
         f"weights of {init}: {len(new) - len(fresh)} arrays taken over"
         + (f", new: {', '.join(fresh[:6])}{' ...' if len(fresh) > 6 else ''}" if fresh else "")
     )
-    return {"params": {}, "batch_stats": {}} | trees.unflatten(new)
+    return from_flat(new)
 
 
 def adapt_channels(kernel: HostArray, channels: int) -> HostArray:

@@ -7,7 +7,6 @@ inputs], Keras depthwise ones as [height, width, channels, 1]. Keras' files are 
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 import numpy as np
 
@@ -15,9 +14,8 @@ from cnnjax.core import trees
 from cnnjax.core.arrays import HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.models import Model
-from cnnjax.weights.names import NAMES, Names, Rule
-
-Source = Literal["torchvision", "timm", "cadene", "keras"]
+from cnnjax.models.model import from_flat
+from cnnjax.weights.names import NAMES, Names, Rule, Source
 
 TORCH = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 KERAS = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
@@ -37,9 +35,8 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source)
     Raises:
       UserError: names are missing, left over or of another shape; all of them are listed.
     """
-    names, flat = table(model, source), trees.flatten(model.shapes())
+    names, flat, keys = table(model, source), trees.flatten(model.shapes()), keys_of(model, source)
     state = {renamed(key, names.former): value for key, value in state.items()}
-    keys = {path: key_of(path, flat, names, source) for path in flat}
     rest = {key for key in state if not IGNORED.search(key)} - set(keys.values())
     faults = [f"missing: {key}" for key in keys.values() if key not in state] + [
         f"unknown: {key}" for key in sorted(rest)
@@ -59,7 +56,7 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source)
             faults.append(f"not finite: {key}")
     if faults:
         raise UserError(f"these are no {source} weights of {model.name}: {'; '.join(faults)}")
-    return {"params": {}, "batch_stats": {}} | trees.unflatten(values)
+    return from_flat(values)
 
 
 def write_state(model: Model, variables: Tree, source: Source) -> dict[str, HostArray]:
@@ -89,6 +86,12 @@ def table(model: Model, source: Source) -> Names:
         offer = f"its tables are for {' and '.join(known)}" if known else f"no library's files are known for {family}"
         raise UserError(f"{source} weights of {model.name} cannot be read; {offer}")
     return NAMES[family, source]
+
+
+def keys_of(model: Model, source: Source) -> dict[str, str]:
+    """What every leaf of the model is called in the source's file, by path."""
+    names, flat = table(model, source), trees.flatten(model.shapes())
+    return {path: key_of(path, flat, names, source) for path in flat}
 
 
 def key_of(path: str, flat: Mapping[str, object], names: Names, source: Source) -> str:

@@ -8,15 +8,14 @@ from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.models import Model
 from cnnjax.weights import bridge
-from cnnjax.weights.bridge import Source
-from cnnjax.weights.names import NAMES
+from cnnjax.weights.names import NAMES, Source
 
 
 def sources_of(model: Model) -> list[Source]:
     """The libraries that name the model's leaves, the one that its own name means first."""
-    reference = model.card.published.reference.lower() if model.card.published else ""
+    own = model.card.published.source if model.card.published else ""
     known = {source for family, source in NAMES if family in (model.name, model.card.family)}
-    return sorted((name for name in get_args(Source) if name in known), key=lambda name: not reference.startswith(name))
+    return sorted((name for name in get_args(Source) if name in known), key=lambda name: name != own)
 
 
 def find_source(model: Model, state: Mapping[str, HostArray]) -> Source:
@@ -28,7 +27,7 @@ def find_source(model: Model, state: Mapping[str, HostArray]) -> Source:
     sources = sources_of(model)
     if not sources:
         raise UserError(f"no library's files are known for {model.name}; it cannot be converted")
-    return max(sources, key=lambda source: sum(key in state for key in _keys(model, source).values()))
+    return max(sources, key=lambda source: sum(key in state for key in bridge.keys_of(model, source).values()))
 
 
 def classes_in(model: Model, state: Mapping[str, HostArray], source: Source) -> int:
@@ -45,12 +44,7 @@ def _axis(
     model: Model, state: Mapping[str, HostArray], source: Source, leaves: frozenset[str], axis: int, default: int
 ) -> int:
     names, flat = bridge.table(model, source), trees.flatten(model.shapes())
-    for path, key in _keys(model, source).items():
+    for path, key in bridge.keys_of(model, source).items():
         if path in leaves and path.endswith("/kernel") and key in state and state[key].ndim == len(flat[path].shape):
             return int(bridge.read_layout(state[key], path, flat[path].shape, names, source).shape[axis])
     return default
-
-
-def _keys(model: Model, source: Source) -> dict[str, str]:
-    names, flat = bridge.table(model, source), trees.flatten(model.shapes())
-    return {path: bridge.key_of(path, flat, names, source) for path in flat}

@@ -9,7 +9,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from string import ascii_lowercase
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+
+Source = Literal["torchvision", "timm", "cadene", "keras"]
+"""Whose files are known."""
 
 Rule: TypeAlias = tuple[str, str | Callable[[re.Match[str]], str]]
 """A regular expression and what takes its place, as in re.sub."""

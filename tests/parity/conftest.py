@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnnjax.core import trees
 from cnnjax.models import create_model
 from cnnjax.weights import bridge
 
@@ -125,8 +124,3 @@ def timm():
     import timm
 
     return timm
-
-
-@pytest.fixture
-def flat():
-    return trees.flatten
