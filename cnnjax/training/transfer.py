@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from cnnjax import recipes
-from cnnjax.config import Experiment
+from cnnjax.config import Augment, Experiment
 from cnnjax.core import files, logs, trees
 from cnnjax.core.arrays import HostArray, Tree
 from cnnjax.core.errors import UserError
@@ -50,16 +50,21 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
         data = dataclasses.replace(data, channels=channels)
         model = dataclasses.replace(model, input_size=(*old.model.input_size[:2], channels))
     if augment.normalize == "auto":
-        mode, mean, std = old.augment.normalize, old.augment.mean, old.augment.std
-        if mode in ("auto", "dataset", "mean"):  # of the pictures that the weights were trained on, not of the new ones
-            statistics = Dataset.from_json(files.read_json(folder.dataset)).statistics
-            mean = statistics.mean
-            std = (1.0,) * len(mean) if mode == "mean" else statistics.scale
-            mode = "fixed"
-        augment = dataclasses.replace(augment, normalize=mode, mean=mean, std=std)
-    if augment.mean is not None and data.channels not in (None, len(augment.mean)):
-        augment = dataclasses.replace(augment, normalize="dataset", mean=None, std=None)
+        taken = old.augment if folder is run else _fixed(old.augment, folder, data.channels)
+        augment = dataclasses.replace(augment, normalize=taken.normalize, mean=taken.mean, std=taken.std)
     return dataclasses.replace(config, data=data, model=model, augment=augment)
+
+
+def _fixed(old: Augment, folder: RunDir, channels: int | None) -> Augment:
+    """How the weights' pictures were normalised, in figures; the new set's own where channels differ."""
+    mode, mean, std = old.normalize, old.mean, old.std
+    if mode in ("auto", "dataset", "mean"):
+        statistics = Dataset.from_json(files.read_json(folder.dataset)).statistics
+        mean = statistics.mean
+        mode, std = "fixed", (1.0,) * len(mean) if mode == "mean" else statistics.scale
+    if mean is not None and channels not in (None, len(mean)):
+        mode, mean, std = "dataset", None, None
+    return dataclasses.replace(old, normalize=mode, mean=mean, std=std)
 
 
 def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) -> Tree:

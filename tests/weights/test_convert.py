@@ -200,6 +200,20 @@ def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_pa
         train(wrong, tmp_path / "wrong")
 
 
+def test_grey_pictures_go_on_as_they_began(converted, pets, tmp_path):
+    folder, _ = converted
+    config = Experiment(
+        data=Data(source=f"folder:{pets}", batch_size=8, channels=1, resize="center", size=(64, 64)),
+        model=Model(name=NAME, init=str(folder / "run"), input_size=(56, 56, 1)),
+        optimizer=Optimizer(name="sgd", lr=0.0),
+        train=Train(steps=2, log_every=1, tensorboard=False, time_budget=1e-9),
+    )
+    train(config, tmp_path / "grey")  # stops after the first step, for want of time
+    again = recipes.override(config, {"train.time_budget": 0.0})
+    train(again, tmp_path / "grey")
+    assert open_run(tmp_path / "grey", checkpoint="last").step == 2
+
+
 def test_a_head_for_the_same_classes_is_kept(converted):
     folder, variables = converted
     model = create_model(NAME, 3)
