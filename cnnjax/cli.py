@@ -1,225 +1,25 @@
-"""`cnnjax VERB`: each verb reads its flags, calls one function, and prints what it returns.
+"""`cnnjax VERB`: reads the words of the command line, runs the verb, and turns errors into a sentence and a status.
 
 Results go to stdout, everything else to stderr. Exit status: 0 done; 2 bad input; 1 failed while running; 128 + signal
 when stopped. Errors are one sentence; `--debug` shows the traceback.
 """
 
 import contextlib
-import json
 import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from absl import flags
 
 import cnnjax
-from cnnjax import recipes
 from cnnjax.core.errors import RunError, Stopped, UserError
-from cnnjax.core.files import finite
 from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
-from cnnjax.weights.names import Source
-
-TEXTS = {
-    "config": "recipe: FILE or FILE:VARIANT",
-    "workdir": "run folder; train: default runs/<config name>",
-    "data_dir": "where data are kept; default $CNNJAX_DATA_DIR, else ~/.cache/cnnjax",
-    "checkpoint": "best or last; default: the best where there is one",
-    "split": "train, val or test; default: test, of converted weights test, else val, else all there is",
-    "model": "a registered model, package.module:Class or plain:PATTERN",
-    "input": "HxWxC, such as 224x224x3; default: the model's own",
-    "arch": "the model of the weights, such as resnet50; cnnjax models lists them",
-    "from": "file of weights: .safetensors, .weights.h5, or .pth with --allow_pickle",
-    "to": "file to write a run's weights to, .safetensors",
-    "source": "whose names the file uses: torchvision, timm, cadene or keras; default: found from the keys",
-    "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",
-    "classes": "file with a class name a line; default: numbers",
-    "filter": "part of a name or family",
-}
-NUMBERS = {
-    "num_classes": "default: the model's own",
-    "repeat": "train so many seeds, each in a folder of its own",
-    "top": "how many classes a picture",
-    "max_params": "leave out larger models",
-    "max_macs": "leave out models of more multiply-adds",
-}
-SWITCHES = {
-    "debug": "show the traceback of an error",
-    "json": "print one JSON document on stdout",
-    "allow_pickle": "let PyTorch read a pickled file, weights only; give it for files that you trust",
-    "markdown": "print the table of docs/models.md",
-    "print_config": "show every option with its value and where it came from, and do nothing",
-}
-DEFAULTS: dict[str, Any] = {"top": 5}
-
-
-@dataclass(frozen=True)
-class Verb:
-    """One line of `cnnjax --help`, and what stands behind it."""
-
-    run: Callable[[flags.FlagValues, dict[str, str], list[str]], None]
-    what: str
-    flags: tuple[str, ...]
-    example: str
-    files: bool = False
-
-
-def _train(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
-    recipe = recipes.load(_needed(flag, "config"), overrides)
-    if flag.print_config:
-        return print(_listing(recipe))
-    from cnnjax import run
-
-    workdir = flag.workdir or f"runs/{recipe.name}"
-    flag["workdir"].value = workdir  # main names it where something fails
-    if flag.repeat:
-        run.repeat(recipe.config, workdir, flag.repeat, data_dir=flag.data_dir)
-    else:
-        run.train(recipe.config, workdir, data_dir=flag.data_dir)
-
-
-def _prepare(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
-    recipe = recipes.load(_needed(flag, "config"), overrides)
-    from cnnjax.data import prepare
-
-    dataset = prepare(recipe.config.data, flag.data_dir)
-    counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
-    shape = "x".join(map(str, dataset.shape))
-    print(f"{counts} pictures of {len(dataset.class_names)} classes, {shape}, as {dataset.store} in {dataset.folder}")
-
-
-def _evaluate(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
-    from cnnjax import run
-
-    workdir = _needed(flag, "workdir")
-    report = run.evaluate(
-        workdir, split=flag.split, checkpoint=_checkpoint(flag), data_dir=flag.data_dir, overrides=overrides
-    )
-    if flag.json:
-        return print(json.dumps(finite(report)))
-    for name, value in report.items():
-        print(f"{name:14} {value}")
-
-
-def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:
-    from cnnjax import run
-
-    workdir = _needed(flag, "workdir")
-    if not paths:
-        raise UserError("predict needs pictures; name files or folders after the flags")
-    results = run.predict(workdir, paths, checkpoint=_checkpoint(flag), top=flag.top, overrides=overrides)
-    if flag.json:
-        return print(json.dumps(results))
-    for result in results:
-        classes = "  ".join(f"{item['name']} {item['probability']:.1%}" for item in result["classes"])
-        print(f"{result['file']}: {classes}")
-
-
-def _summary(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
-    if sum(map(bool, (flag.config, flag.workdir, flag.model))) != 1:
-        raise UserError("summary takes one of --config FILE, --workdir RUN and --model NAME")
-    if overrides and not flag.config:
-        raise UserError("overrides belong to a recipe; give summary --config FILE with them")
-    if (flag.num_classes or flag.input) and not flag.model:
-        raise UserError("--num_classes and --input belong to --model; override config.model.* of a recipe instead")
-    recipe = recipes.load(flag.config, overrides) if flag.config else None
-    from cnnjax import run
-
-    size = _input_size(flag.input) if flag.input else None
-    summary, digest = run.summarise(
-        recipe.config if recipe else None,
-        workdir=flag.workdir,
-        model=flag.model,
-        num_classes=flag.num_classes,
-        input_size=size,
-    )
-    print(json.dumps(summary.to_json() | {"params_digest": digest}) if flag.json else summary.text())
-
-
-def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
-    workdir = _needed(flag, "workdir")
-    if bool(flag["from"].value) == bool(flag.to):
-        raise UserError("convert takes either --arch NAME --from FILE, or --to FILE")
-    source = flag.source
-    if source not in (None, *get_args(Source)):
-        raise UserError(f"--source={source} is none of {', '.join(get_args(Source))}")
-    from cnnjax import run
-
-    if flag.to:
-        return run.export(workdir, flag.to, source=source)
-    names = Path(flag.classes).read_text().split("\n") if flag.classes and Path(flag.classes).is_file() else []
-    if flag.classes and not names:
-        raise UserError(f"--classes={flag.classes} is no file; give one with a class name a line")
-    run.convert(
-        _needed(flag, "arch"),
-        _needed(flag, "from"),
-        workdir,
-        source=source,
-        tag=flag.tag,
-        num_classes=flag.num_classes,
-        class_names=[name.rpartition("\t")[2].strip() for name in names if name.strip()],
-        allow_pickle=flag.allow_pickle,
-    )
-
-
-def _models(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
-    from cnnjax.models.catalogue import catalogue, listing, markdown
-
-    rows = catalogue(flag.filter or "", max_params=flag.max_params, max_macs=flag.max_macs)
-    print(json.dumps(rows) if flag.json else markdown(rows) if flag.markdown else listing(rows))
-
-
-COMMON = ("debug",)
-VERBS = {
-    "train": Verb(
-        _train,
-        "train a recipe, or go on with its run",
-        ("config", "workdir", "data_dir", "repeat", "print_config"),
-        "cnnjax train --config configs/lenet_digits.py --config.train.epochs=20",
-    ),
-    "prepare": Verb(
-        _prepare,
-        "turn a recipe's source into prepared records (train does it by itself)",
-        ("config", "data_dir"),
-        "cnnjax prepare --config configs/own_pictures.py --config.data.source=folder:PATH",
-    ),
-    "evaluate": Verb(
-        _evaluate,
-        "exact metrics of a run on a split",
-        ("workdir", "split", "checkpoint", "data_dir", "json"),
-        "cnnjax evaluate --workdir runs/lenet_digits --split test",
-    ),
-    "predict": Verb(
-        _predict,
-        "classes and probabilities of picture files and folders",
-        ("workdir", "checkpoint", "top", "json"),
-        "cnnjax predict --workdir runs/own_pictures holiday.jpg more/",
-        files=True,
-    ),
-    "summary": Verb(
-        _summary,
-        "layers, shapes, parameters and multiply-adds of a recipe's, a run's or a named model",
-        ("config", "workdir", "model", "num_classes", "input", "json"),
-        "cnnjax summary --model alexnet",
-    ),
-    "convert": Verb(
-        _convert,
-        "published weights to a run folder, and a run's weights to a file for other libraries",
-        ("arch", "from", "workdir", "to", "source", "tag", "num_classes", "classes", "allow_pickle"),
-        "cnnjax convert --arch resnet50 --from resnet50.safetensors --workdir runs/resnet50",
-    ),
-    "models": Verb(
-        _models,
-        "list the models with parameters, multiply-adds and the accuracy of their published weights",
-        ("filter", "max_params", "max_macs", "markdown", "json"),
-        "cnnjax models --filter efficientnet --max_params 20000000",
-    ),
-}
+from cnnjax.verbs import COMMON, DEFAULTS, NUMBERS, SWITCHES, TEXTS, VERBS, Verb
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -324,37 +124,6 @@ def _parse(verb: Verb, words: list[str]) -> tuple[flags.FlagValues, dict[str, st
     except flags.Error as error:
         raise UserError(" ".join(str(error).split())) from error
     return values, overrides, rest
-
-
-def _needed(flag: flags.FlagValues, name: str) -> str:
-    value = flag[name].value
-    if not value:
-        raise UserError(f"--{name} is missing; give the {TEXTS[name]}")
-    return value
-
-
-def _checkpoint(flag: flags.FlagValues) -> Any:
-    if flag.checkpoint not in (None, "best", "last"):
-        raise UserError(f"--checkpoint={flag.checkpoint} is neither best nor last")
-    return flag.checkpoint
-
-
-def _input_size(text: str) -> tuple[int, int, int]:
-    parts = text.lower().replace(",", "x").split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
-        raise UserError(f"--input={text} is not HxWxC, such as 224x224x3")
-    height, width, channels = map(int, parts)
-    return height, width, channels
-
-
-def _listing(recipe: recipes.Recipe) -> str:
-    lines = []
-    fields = recipes.options()
-    for key, value in recipes.flat(recipe.config).items():
-        shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        origin = recipe.origin.get(key, "default")
-        lines.append(f"config.{key} = {shown}  ({origin})\n    {fields[key].metadata['doc']}")
-    return "\n".join(lines)
 
 
 def _help() -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax import cli, recipes
+from cnnjax import cli, recipes, verbs
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "configs").glob("*.py"))]
@@ -43,8 +43,8 @@ def test_command_is_understood(line, monkeypatch):
     if "FILE[:variant]" in words:
         return
     name, rest = words[0], words[1:]
-    flag, overrides, paths = cli._parse(cli.VERBS[name], rest)
-    assert not paths or cli.VERBS[name].files
+    flag, overrides, paths = cli._parse(verbs.VERBS[name], rest)
+    assert not paths or verbs.VERBS[name].files
     if "config" in flag and flag.config:
         assert recipes.load(flag.config, overrides)
 

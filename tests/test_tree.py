@@ -20,6 +20,7 @@ ORDER = [
     {"training", "export"},
     {"run", "bench"},
     {"tune"},
+    {"verbs"},
     {"cli"},
     {"main", "__main__"},
 ]
