@@ -20,7 +20,7 @@ from cnnjax.config import Experiment
 from cnnjax.core import files, logs, meters, trees
 from cnnjax.core.arrays import Batch, Tree
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import check_batch, make_mesh, replicated
+from cnnjax.core.mesh import check_batch, fitted, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import neighbours
@@ -71,7 +71,7 @@ def train(
     _keep_compiled(data_dir)
     if config.model.name == "knn":
         return _nearest_neighbours(config, run, data_dir)
-    mesh = make_mesh()
+    mesh = fitted(make_mesh(), config.data.batch_size, config.train.accumulate)
     config = transfer.inherit(config, run)
     _check_early(config, run, mesh)
     dataset = data.prepare(config.data, data_dir)

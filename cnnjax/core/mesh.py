@@ -4,12 +4,25 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from cnnjax.core import startup
 from cnnjax.core.errors import UserError
+
+FEWEST = 8  # pictures that are worth a core of their own
 
 
 def make_mesh() -> Mesh:
-    """Returns the mesh of all devices, axis "data"."""
+    """Returns the mesh of all devices, axis "data"; on a CPU each core is one: many a convolution uses no more."""
+    startup.settle()
     return Mesh(np.asarray(jax.devices()), ("data",))
+
+
+def fitted(mesh: Mesh, batch_size: int, micro_batches: int = 1) -> Mesh:
+    """Returns the mesh of as many CPU cores as share the batch evenly; devices that were asked for stay as they are."""
+    if mesh.devices[0].platform != "cpu" or startup.devices_are_given():
+        return mesh
+    micro = batch_size // micro_batches
+    most = min(mesh.size, max(micro // FEWEST, 1))
+    return Mesh(mesh.devices[: max(n for n in range(1, most + 1) if micro % n == 0)], mesh.axis_names)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

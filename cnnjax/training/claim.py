@@ -1,6 +1,5 @@
 """Whether a run folder may be taken for a training, and what is written into it before the first step."""
 
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -10,7 +9,7 @@ import jax
 
 from cnnjax import recipes
 from cnnjax.config import Experiment
-from cnnjax.core import files, logs
+from cnnjax.core import files, logs, startup
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
@@ -81,7 +80,7 @@ def environment() -> dict[str, Any]:
         "device": device.device_kind,
         "devices": jax.device_count(),
         "processes": jax.process_count(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": startup.cores(),
     }
 
 

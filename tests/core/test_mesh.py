@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import by_batch, check_batch, make_mesh, replicated
+from cnnjax.core.mesh import by_batch, check_batch, fitted, make_mesh, replicated
 
 
 def test_batches_are_shared_and_parameters_are_not():
@@ -28,3 +28,11 @@ def test_batch_that_the_devices_cannot_share_is_refused():
         check_batch(7, mesh)
     with pytest.raises(UserError, match=r"batch_size=24 is not divisible by 8 devices x 2 micro-batches.*: 16 or 32"):
         check_batch(24, mesh, 2)
+
+
+def test_cores_share_what_divides_evenly_and_keep_work_enough(monkeypatch):
+    assert fitted(make_mesh(), 12).size == 8, "devices that were asked for are never left out in silence"
+    monkeypatch.setattr("cnnjax.core.startup.devices_are_given", lambda: False)
+    sizes = {64: 8, 60: 6, 62: 2, 61: 1, 16: 2, 15: 1, 1: 1}
+    assert {batch: fitted(make_mesh(), batch).size for batch in sizes} == sizes
+    assert fitted(make_mesh(), 64, 4).size == 2
