@@ -178,6 +178,9 @@ class Train:
     )
     label_smoothing: float = option(0.0, "share of the target spread over all classes", low=0, high=0.99)
     accumulate: int = option(1, "micro-batches a step", low=1)
+    steps_per_dispatch: int | None = option(
+        None, "steps the device takes in one go on resident pictures; none: 32 on GPU and TPU, 1 on CPU", low=1, high=1024
+    )
     ema: float = option(
         0.0, "decay of the running average of weights that evaluation uses; 0: off", low=0, high=0.999999
     )

@@ -42,7 +42,7 @@ from cnnjax.training.assemble import (
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
 from cnnjax.training.state import Progress, TrainState, create_state
-from cnnjax.training.step import Parts, eval_step, train_step
+from cnnjax.training.step import Parts, eval_step, train_step, train_steps
 from cnnjax.training.trained import Run, Which, open_run
 
 
@@ -97,14 +97,21 @@ def train(
     _announce(config, parts, dataset, length, mesh, start)
     load = loader(config, dataset, mesh)
     rows = data.TrainingRows(config.train.seed, count, config.data.batch_size, start=start, stop=length.steps)
-    batches = load(training, chosen).batches(rows)
-    step, batches = _compile(functools.partial(train_step, parts=parts), state, batches, mesh)
+    source = load(training, chosen)
+    most = _steps_per_dispatch(config, source)
+    if most == 1:
+        batches, function = source.batches(rows), train_step
+    else:
+        spans = length.dispatches(start, most, config.train.log_every)
+        counts = (last - first + 1 for first, last in spans)
+        batches, function = source.dispatches(rows, counts, most), train_steps
+    step, batches = _compile(functools.partial(function, parts=parts), state, batches, mesh)
     validate = _validator(parts, dataset, load, mesh) if validates else None
     metrics = logs.MetricsLog(run.metrics, keep_to=start)
     board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
     sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
     decide = functools.partial(_decide, config)
-    work = Loop(config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink])
+    work = Loop(config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink], most)
     try:
         state, progress = work.run(state, progress, batches)
     finally:
@@ -355,6 +362,13 @@ def _compile(function: Any, state: TrainState, batches: Any, mesh: Any) -> tuple
         step = jax.jit(function, donate_argnums=0, out_shardings=replicated(mesh)).lower(state, first).compile()
     logs.say(f"compiled in {meters.duration(watch.seconds)}")
     return step, itertools.chain([first], batches)
+
+
+def _steps_per_dispatch(config: Experiment, source: Any) -> int:
+    """Not on a CPU of itself: XLA compiles convolutions inside a loop there to plain ones, which are slower."""
+    if not isinstance(source, data.Resident):
+        return 1
+    return config.train.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 32)
 
 
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:

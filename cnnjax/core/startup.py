@@ -14,6 +14,11 @@ KEEP_MEMORY = {
 }
 """mallopt's parameters (malloc.h of glibc) and what they are set to."""
 
+PATIENCE = (
+    "--xla_cpu_collective_call_warn_stuck_timeout_seconds=600",
+    "--xla_cpu_collective_call_terminate_timeout_seconds=86400",
+)
+
 
 def settle() -> None:
     """Keeps freed memory and makes every core a device, unless the environment says otherwise; once jax runs, nothing.
@@ -26,10 +31,10 @@ def settle() -> None:
             jax.config.update("jax_num_cpu_devices", cores())
         except RuntimeError:  # the program has used jax before: its devices stay
             return
-        # A device that waits 40 s for another ends the process: a run that was suspended for a minute would be lost.
+        # A device that waits a minute for another ends the process; a core that others use may be that late.
         flags = os.environ.get("XLA_FLAGS", "")
-        if "collective_call_terminate_timeout" not in flags:
-            os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_collective_call_terminate_timeout_seconds=86400".strip()
+        if "xla_cpu_collective_call" not in flags:
+            os.environ["XLA_FLAGS"] = " ".join([flags, *PATIENCE]).strip()
 
 
 def keep_memory() -> bool:

@@ -4,12 +4,12 @@ For sets that fit (all of MNIST is 47 MB): after the first copy nothing but B in
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.mesh import by_batch, replicated
@@ -41,8 +41,9 @@ class Resident:
         if split.sizes is not None:
             arrays["sizes"] = split.sizes[indices]
         self._arrays = jax.device_put(arrays, replicated(mesh))
-        self._row = by_batch(mesh)
-        self._take = jax.jit(_take, out_shardings=self._row)
+        self._row, self._rows = by_batch(mesh), NamedSharding(mesh, PartitionSpec(None, *by_batch(mesh).spec))
+        self._whole = replicated(mesh)
+        self._take = jax.jit(take, out_shardings=self._row)
 
     def batches(self, rows: Iterable[dict[str, np.ndarray]]) -> Iterator[Batch]:
         """Yields the batch of each {"index": int64 [B], ...}; what else a row holds travels along."""
@@ -51,6 +52,24 @@ class Resident:
             rest = {name: array for name, array in row.items() if name != "index"}
             yield self._take(self._arrays, index) | jax.device_put(rest, self._row)
 
+    def dispatches(self, rows: Sequence[dict[str, np.ndarray]], counts: Iterable[int], most: int) -> Iterator[Batch]:
+        """Yields what `training.step.train_steps` takes: the rows of the next `count` steps, and all the pictures.
 
-def _take(arrays: dict[str, Array], index: Array) -> Batch:
+        Args:
+          rows: one {"index": int64 [B], ...} a step.
+          counts: steps of each dispatch, 1 .. most.
+          most: rows are filled up to so many, by the last again, so that every dispatch has one shape.
+        """
+        start = 0
+        for count in counts:
+            own = [rows[min(start + i, start + count - 1)] for i in range(most)]
+            stacked = {name: np.stack([row[name] for row in own]) for name in own[0]}
+            stacked["index"] = stacked["index"].astype(np.int32)
+            put = jax.device_put(stacked, self._rows), jax.device_put(np.int32(count), self._whole)
+            yield {"pictures": self._arrays, "rows": put[0], "count": put[1]}
+            start += count
+
+
+def take(arrays: dict[str, Array], index: Array) -> Batch:
+    """Gathers the batch of `index` int32 [B] out of a whole split."""
     return {name: jnp.take(array, index, axis=0, mode="clip") for name, array in arrays.items()}

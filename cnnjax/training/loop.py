@@ -7,13 +7,16 @@ The order of operations is law; exact resume rests on it:
   3. read the metrics of step n - 1: the device is never idle while the host reads
   4. where step n is a boundary (validation, checkpoint, stop, end), read its metrics too; then validate, log, decide,
      and save, in this order: what is saved contains every decision made so far
+
+One dispatch may be several steps (train.steps_per_dispatch); then n - 1 and n are dispatches, none of which goes past a
+step at which something is logged, validated or saved.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -64,6 +67,15 @@ class Length:
         """Whether a multiple of `eval_every` epochs ends with this step, or the run does."""
         return step == self.steps or self._ends(step, self.eval_every)
 
+    def dispatches(self, start: int, most: int, log_every: int) -> Iterator[tuple[int, int]]:
+        """Yields the first and last step of every dispatch behind step `start`; each is `most` steps or fewer."""
+        first = start + 1
+        for step in range(first, self.steps + 1):
+            told = step % log_every == 0 or self.validates(step) or self.ends_epoch(step)
+            if told or step - first + 1 == most:
+                yield first, step
+                first = step + 1
+
     def _ends(self, step: int, epochs: float) -> bool:
         """Whether a multiple of `epochs` ends with this step; the margin is for rounding in the division."""
         done, before = (math.floor(self.epoch(number) / epochs + 1e-9) for number in (step, step - 1))
@@ -75,10 +87,11 @@ class Loop:
     """What the loop is given.
 
     Attributes:
-      step: compiled f(state, batch) -> (state, scalars), state donated.
+      step: compiled f(state, batch) -> (state, scalars), state donated; scalars [most] where it takes several steps.
       validate: f(state) -> {"val/loss", "val/top1"}, or None without a validation split.
       decide: f(progress, validation, step) -> reason to finish or ""; it updates progress (best, patience, plateau).
       sinks: each is called with every record.
+      most: steps a dispatch.
     """
 
     config: Train
@@ -88,6 +101,7 @@ class Loop:
     decide: Callable[[Progress, dict[str, float], int], str]
     checkpoints: Checkpoints
     sinks: Sequence[Callable[[Record], None]]
+    most: int = 1
 
     def run(self, state: TrainState, progress: Progress, batches: Iterator[Batch]) -> tuple[TrainState, Progress]:
         """Trains until the last step, a decision, the time budget or a signal; returns what is saved by then.
@@ -97,18 +111,18 @@ class Loop:
         """
         start = int(state.step)
         window = _Window(self.length, progress, start)
-        pending: tuple[int, dict[str, Array]] | None = None
+        pending: tuple[range, dict[str, Array]] | None = None
         began, saved_at = time.monotonic() - progress.seconds, time.monotonic()
         bar = progress_bar("training", self.length.steps, start, lines=False)
         with StopRequest() as stop, bar as tick, jax.transfer_guard("disallow"):
-            for step in range(start + 1, self.length.steps + 1):
+            for first, step in self.length.dispatches(start, self.most, self.config.log_every):
                 with window.waiting:
                     batch = next(batches)
                 state, scalars = self.step(state, batch)
                 if pending:
                     self._account(window, *pending)
-                pending = (step, scalars)
-                tick(note=window.note)
+                pending = (range(first, step + 1), scalars)
+                tick(step - first + 1, note=window.note)
 
                 now = time.monotonic()
                 validates = self.length.validates(step)
@@ -143,18 +157,24 @@ class Loop:
         self.checkpoints.wait()
         return state, progress
 
-    def _account(self, window: "_Window", step: int, scalars: dict[str, Array], final: bool = False) -> None:
-        values = {name: float(value) for name, value in jax.device_get(scalars).items()}
-        if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
-            self.checkpoints.wait()
-            last = self.checkpoints.last()
-            kept = f"the checkpoint of step {last} is kept" if last is not None else "no checkpoint was due before"
-            raise RunError(
-                f"the loss or its gradient is not finite at step {step} ({kept}); a lower config.optimizer.lr may help"
-            )
-        window.add(values)
-        if step % self.config.log_every == 0 and not final and not self.length.validates(step):
-            self._emit(window.record(step))
+    def _account(self, window: "_Window", steps: range, scalars: dict[str, Array], final: bool = False) -> None:
+        arrays = {name: np.atleast_1d(array) for name, array in jax.device_get(scalars).items()}
+        for number, step in enumerate(steps):
+            values = {name: float(array[number]) for name, array in arrays.items()}
+            if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
+                self._not_finite(step)
+            window.add(values)
+        last = steps[-1]
+        if last % self.config.log_every == 0 and not final and not self.length.validates(last):
+            self._emit(window.record(last))
+
+    def _not_finite(self, step: int) -> NoReturn:
+        self.checkpoints.wait()
+        last = self.checkpoints.last()
+        kept = f"the checkpoint of step {last} is kept" if last is not None else "no checkpoint was due before"
+        raise RunError(
+            f"the loss or its gradient is not finite at step {step} ({kept}); a lower config.optimizer.lr may help"
+        )
 
     def _emit(self, record: Record) -> None:
         for sink in self.sinks:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from cnnjax.config import Experiment
 from cnnjax.core import keys
 from cnnjax.core.arrays import Array, Batch, Tree
+from cnnjax.data.resident import take
 from cnnjax.evaluation import metrics
 from cnnjax.models import Model
 from cnnjax.optim import average, losses
@@ -85,6 +86,37 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
         current = {"params": params, "batch_stats": batch_stats}
         new.average = average.ema(state.average, current, average.averaging_decay(config.train.ema, state.step))
     return new, sums | {"grad_norm": global_norm(grads), "lr": lr}
+
+
+def train_steps(state: TrainState, work: Batch, parts: Parts) -> tuple[TrainState, dict[str, Array]]:
+    """Takes several steps in one dispatch, so that the host does not hold up steps of a millisecond.
+
+    How many is not known when it is compiled: the same program serves any number, so the bits of a run do not depend on
+    where its dispatches begin and end.
+
+    Args:
+      state: donated by the caller.
+      work: of `data.Resident.dispatches`: "pictures", the whole split; "rows", one a step, each leaf [most, B]; "count",
+        the number of steps, int32 up to `most`.
+      parts: static.
+
+    Returns:
+      The state after the last step, and the scalars of `train_step`, each [most], zero from `count` on.
+    """
+
+    def batch(number: int | Array) -> Batch:
+        row = {name: array[number] for name, array in work["rows"].items()}
+        return take(work["pictures"], row.pop("index")) | row
+
+    def body(number: Array, carry: tuple[TrainState, dict[str, Array]]) -> tuple[TrainState, dict[str, Array]]:
+        state, scalars = carry
+        state, new = train_step(state, batch(number), parts)
+        return state, {name: array.at[number].set(new[name]) for name, array in scalars.items()}
+
+    most = len(work["rows"]["index"])
+    shapes = jax.eval_shape(lambda state: train_step(state, batch(0), parts)[1], state)
+    scalars = {name: jnp.zeros(most, shape.dtype) for name, shape in shapes.items()}
+    return jax.lax.fori_loop(0, work["count"], body, (state, scalars))
 
 
 def _gradient(
