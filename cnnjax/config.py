@@ -137,9 +137,15 @@ class Model:
 class Optimizer:
     """The update rule and the learning rate over the run."""
 
-    name: str = option("sgd", "alexnet_sgd, sgd, nesterov, adam, adamw, rmsprop, rmsprop_tf, lamb, lars, lion or sam")
+    name: str = option(
+        "sgd",
+        "alexnet_sgd, sgd, nesterov, adam, adamw, rmsprop, rmsprop_tf, lamb, lars, lion, sam, muon or airbench_muon",
+    )
     lr: float = option(0.01, "base learning rate", low=0)
-    momentum: float = option(0.9, "of sgd, nesterov, alexnet_sgd, rmsprop, lars, sam", low=0, high=0.99999)
+    other_lr: float | None = option(
+        None, "of muon: base rate of all that is no kernel of a convolution; none: lr", low=0
+    )
+    momentum: float = option(0.9, "of sgd, nesterov, alexnet_sgd, rmsprop, lars, sam, muon", low=0, high=0.99999)
     b1: float = option(0.9, "first moment's decay (adam, adamw, lamb, lion)", low=0, high=0.99999)
     b2: float = option(0.999, "second moment's decay (adam, adamw, lamb, lion; rmsprop's decay)", low=0, high=0.999999)
     eps: float = option(1e-8, "added to the denominator", low=0, high=1)
@@ -179,7 +185,10 @@ class Train:
     label_smoothing: float = option(0.0, "share of the target spread over all classes", low=0, high=0.99)
     accumulate: int = option(1, "micro-batches a step", low=1)
     steps_per_dispatch: int | None = option(
-        None, "steps the device takes in one go on resident pictures; none: 32 on GPU and TPU, 1 on CPU", low=1, high=1024
+        None,
+        "steps the device takes in one go on resident pictures; none: 32 on GPU and TPU, 1 on CPU",
+        low=1,
+        high=1024,
     )
     ema: float = option(
         0.0, "decay of the running average of weights that evaluation uses; 0: off", low=0, high=0.999999

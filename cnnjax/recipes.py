@@ -262,6 +262,10 @@ def _validate_together(config: Experiment) -> None:
             f"config.augment.pad={augment.pad} belongs to config.augment.crop=random, not to {augment.crop}",
         ),
         (
+            optimizer.other_lr is None or (optimizer.lr > 0 and optimizer.name in ("muon", "airbench_muon")),
+            f"config.optimizer.other_lr={optimizer.other_lr} belongs to config.optimizer.name=muon with lr above 0",
+        ),
+        (
             optimizer.schedule != "step" or optimizer.drop_epochs,
             "config.optimizer.schedule=step needs config.optimizer.drop_epochs, such as 30,60,80",
         ),

@@ -15,6 +15,7 @@ import optax
 from cnnjax.config import Optimizer
 from cnnjax.core.arrays import Array
 from cnnjax.core.registry import Registry
+from cnnjax.optim import muon
 
 Transform: TypeAlias = optax.GradientTransformation
 Rule: TypeAlias = Callable[[Optimizer], tuple[Transform, ...]]
@@ -110,6 +111,34 @@ def _rmsprop_tf(config: Optimizer) -> tuple[Transform, ...]:
     """TensorFlow's form, g / sqrt(s + eps), s from 1, the rate inside the velocity; so the Inceptions were trained."""
     scale = optax.scale_by_rms(config.b2, config.eps, initial_scale=1.0, eps_in_sqrt=True)
     return _decay(config), scale, _rate(), _velocity(config)
+
+
+# ---------------------------------------------------------------- orthogonalised
+
+
+@OPTIMIZERS.add("muon")
+def _muon(config: Optimizer) -> tuple[Transform, ...]:
+    """Nesterov's velocity of a convolution, orthogonalised: w <- w - lr (NS5(g + m v) + wd w) (Jordan et al. 2024).
+
+    Biases, norms and dense layers go by `nesterov` at the rate `other_lr`.
+    """
+    steps = muon.orthogonal_steps(rounds=5, scaled=True, rest=_share(config))
+    before = optax.masked(_decay(config), muon.others)
+    behind = optax.masked(_decay(config), muon.kernels)
+    return before, optax.trace(config.momentum, nesterov=True), steps, behind, _rate()
+
+
+@OPTIMIZERS.add("airbench_muon")
+def _airbench_muon(config: Optimizer) -> tuple[Transform, ...]:
+    """airbench94's form: three rounds, and kernels kept at the norm sqrt(outputs) instead of decayed."""
+    steps = muon.orthogonal_steps(rounds=3, scaled=False, rest=_share(config))
+    decay = optax.masked(_decay(config), muon.others)
+    return decay, optax.trace(config.momentum, nesterov=True), steps, _rate(), muon.unit_kernels()
+
+
+def _share(config: Optimizer) -> float:
+    """The rate of other leaves as a share of the kernels', which the schedule moves."""
+    return 1.0 if config.other_lr is None else config.other_lr / config.lr
 
 
 # ---------------------------------------------------------------- what the rules are made of

@@ -130,6 +130,35 @@ def lion(w, g, lr, decay, m, t):
     return w - lr * (np.sign(0.9 * old + 0.1 * g) + decay * w)
 
 
+def newton_schulz(matrix, rounds):
+    x = matrix / (np.sqrt((matrix**2).sum()) + 1e-7)
+    for _ in range(rounds):
+        x = 3.4445 * x - 4.7750 * x @ x.T @ x + 2.0315 * x @ x.T @ x @ x.T @ x
+    return x
+
+
+def muon_direction(w, g, m, rounds):
+    """[out, in h w], as PyTorch keeps kernels."""
+    m["v"] = 0.9 * m.get("v", 0) + g
+    matrix = (g + 0.9 * m["v"]).transpose(3, 2, 0, 1).reshape(w.shape[3], -1)
+    out, rest = matrix.shape
+    kernel = newton_schulz(matrix, rounds).reshape(w.shape[3], w.shape[2], *w.shape[:2]).transpose(2, 3, 1, 0)
+    return kernel, np.sqrt(max(1, out / rest))
+
+
+def muon(w, g, lr, decay, m, t):
+    if w.ndim != 4:
+        return nesterov(w, g, lr, decay, m, t)
+    direction, scale = muon_direction(w, g, m, 5)
+    return w - lr * (scale * direction + decay * w)
+
+
+def airbench_muon(w, g, lr, decay, m, t):
+    if w.ndim != 4:
+        return nesterov(w, g, lr, decay, m, t)
+    return w * np.sqrt(w.shape[3]) / np.linalg.norm(w) - lr * muon_direction(w, g, m, 3)[0]
+
+
 RECURRENCES = {
     "alexnet_sgd": alexnet_sgd,
     "sgd": sgd,
@@ -142,6 +171,8 @@ RECURRENCES = {
     "lamb": lamb,
     "lars": lars,
     "lion": lion,
+    "muon": muon,
+    "airbench_muon": airbench_muon,
 }
 
 
@@ -180,6 +211,18 @@ def test_alexnet_sgd_is_sgd_until_the_rate_changes():
     assert_same(ours[:3], other[:3])
     gap = np.abs(ours[3]["conv1"]["kernel"] - other[3]["conv1"]["kernel"])
     assert gap.max() > 0.1  # its velocity still holds steps of rate 0.1
+
+
+def test_muon_gives_every_direction_of_a_kernel_the_same_step():
+    kernel = np.random.default_rng(0).normal(size=(2, 2, 4, 24)) * np.geomspace(1, 0.05, 24)
+    rule = optimizer(Optimizer(name="muon", momentum=0.0, lr=0.1, other_lr=0.3))
+    params = {"conv": {"kernel": jnp.float32(kernel), "bias": jnp.ones(24)}}
+    updates, _ = rule.update(params, rule.init(params), params, lr=0.1)
+    singular = np.linalg.svd(np.reshape(updates["conv"]["kernel"], (16, 24)), compute_uv=False)
+    wide = 0.1 * np.sqrt(24 / 16)
+    assert (0.6 * wide < singular).all()
+    assert (singular < 1.3 * wide).all()
+    np.testing.assert_allclose(updates["conv"]["bias"], -0.3, rtol=1e-6)
 
 
 def test_no_momentum_is_plain_gradient_descent():
