@@ -202,6 +202,9 @@ class Train:
     log_dead_relu: bool = option(
         False, "log the share of ReLU units that no picture of the batch switches on", free=True
     )
+    profile: tuple[int, int] | None = option(
+        None, "FIRST,LAST: trace these steps into the run folder's profile/, for TensorBoard or xprof", low=1, free=True
+    )
     tensorboard: bool = option(True, "write TensorBoard events", free=True)
     checkpoint_every: float = option(
         300.0, "seconds between checkpoints (and one at each validation and epoch's end)", low=0, free=True

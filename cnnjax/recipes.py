@@ -273,6 +273,10 @@ def _validate_together(config: Experiment) -> None:
             list(optimizer.drop_epochs) == sorted(optimizer.drop_epochs),
             "config.optimizer.drop_epochs must rise, such as 30,60,80",
         ),
+        (
+            train.profile is None or train.profile[0] <= train.profile[1],
+            "config.train.profile is (first step, last step); the first may not be the later",
+        ),
         (train.steps is not None or train.epochs > 0, "config.train.epochs=0 trains nothing; it must be above 0"),
         (
             not train.label_smoothing or train.loss == "softmax",

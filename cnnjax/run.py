@@ -22,6 +22,7 @@ from cnnjax.core.arrays import Batch, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import check_batch, fitted, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
+from cnnjax.core.trace import Trace
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import neighbours
 from cnnjax.evaluation import split as evaluation
@@ -111,7 +112,10 @@ def train(
     board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
     sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
     decide = functools.partial(_decide, config)
-    work = Loop(config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink], most)
+    trace = Trace(config.train.profile, run.profile)
+    work = Loop(
+        config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink], trace, most
+    )
     try:
         state, progress = work.run(state, progress, batches)
     finally:

@@ -53,6 +53,11 @@ class RunDir:
         return self.root / "figures"
 
     @property
+    def profile(self) -> Path:
+        """Traces of the steps of `train.profile`."""
+        return self.root / "profile"
+
+    @property
     def failure(self) -> Path:
         """The traceback of the last unexpected failure."""
         return self.root / "failure.log"

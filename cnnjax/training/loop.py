@@ -26,6 +26,7 @@ from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import RunError, Stopped
 from cnnjax.core.logs import progress as progress_bar
 from cnnjax.core.meters import Stopwatch
+from cnnjax.core.trace import Trace
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.state import Progress, TrainState
 from cnnjax.training.stop import StopRequest
@@ -91,6 +92,7 @@ class Loop:
       validate: f(state) -> {"val/loss", "val/top1"}, or None without a validation split.
       decide: f(progress, validation, step) -> reason to finish or ""; it updates progress (best, patience, plateau).
       sinks: each is called with every record.
+      trace: of some of the steps.
       most: steps a dispatch.
     """
 
@@ -101,6 +103,7 @@ class Loop:
     decide: Callable[[Progress, dict[str, float], int], str]
     checkpoints: Checkpoints
     sinks: Sequence[Callable[[Record], None]]
+    trace: Trace
     most: int = 1
 
     def run(self, state: TrainState, progress: Progress, batches: Iterator[Batch]) -> tuple[TrainState, Progress]:
@@ -114,11 +117,13 @@ class Loop:
         pending: tuple[range, dict[str, Array]] | None = None
         began, saved_at = time.monotonic() - progress.seconds, time.monotonic()
         bar = progress_bar("training", self.length.steps, start, lines=False)
-        with StopRequest() as stop, bar as tick, jax.transfer_guard("disallow"):
+        with StopRequest() as stop, bar as tick, self.trace as trace, jax.transfer_guard("disallow"):
             for first, step in self.length.dispatches(start, self.most, self.config.log_every):
+                trace.begin(first, step)
                 with window.waiting:
                     batch = next(batches)
                 state, scalars = self.step(state, batch)
+                trace.end(step, scalars)
                 if pending:
                     self._account(window, *pending)
                 pending = (range(first, step + 1), scalars)

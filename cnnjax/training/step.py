@@ -96,8 +96,8 @@ def train_steps(state: TrainState, work: Batch, parts: Parts) -> tuple[TrainStat
 
     Args:
       state: donated by the caller.
-      work: of `data.Resident.dispatches`: "pictures", the whole split; "rows", one a step, each leaf [most, B]; "count",
-        the number of steps, int32 up to `most`.
+      work: of `data.Resident.dispatches`: "pictures", the whole split; "rows", one a step, each leaf [most, B];
+        "count", the number of steps, int32 up to `most`.
       parts: static.
 
     Returns:

@@ -1,12 +1,15 @@
 """Several steps a dispatch are the same steps: nothing that is logged, saved or learned depends on where it is cut."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from cnnjax.config import Train
 from cnnjax.core.logs import read_metrics
 from cnnjax.core.rundir import RunDir
+from cnnjax.models import create_model
+from cnnjax.models.norm import BatchNorm
 from cnnjax.run import evaluate, open_run, train
 from cnnjax.training.loop import Length
 
@@ -59,3 +62,32 @@ def test_many_steps_equal_single_ones(tiny, tmp_path):
         assert single == pytest.approx(several, rel=1e-4)
     single, several = (open_run(tmp_path / most, checkpoint="last").variables for most in ("1", "5"))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), single, several)
+
+
+def test_trace_of_some_steps_is_one_that_profilers_read(tiny, tmp_path):
+    """Step 6 lies in a dispatch with others; the trace holds the dispatches that touch 6 and 7."""
+    profile = RunDir(tmp_path / "run").profile
+    train(tiny(train__epochs=2, train__profile=(6, 7), train__steps_per_dispatch=5), tmp_path / "run")
+    (session,) = (profile / "plugins/profile").iterdir()
+    assert [path.stat().st_size > 1000 for path in session.glob("*.xplane.pb")] == [True]
+
+
+def test_bfloat16_keeps_statistics_logits_and_loss_in_float32():
+    """Means that bfloat16 cannot hold, 1,000 and 1,001, stay apart; every leaf of the state is float32."""
+    model = create_model("plain:conv4 >> bn >> relu >> pool", 3, input_size=(8, 8, 1), dtype="bfloat16")
+    variables = model.init(jax.random.key(0))
+    images = jax.random.normal(jax.random.key(1), (16, 8, 8, 1))
+    traced = jax.make_jaxpr(lambda v, x: model.apply_train(v, x, jax.random.key(2)))(variables, images)
+    text = str(traced)
+    assert "bf16" in text.split("conv_general_dilated")[0], "convolutions take bfloat16"
+    forward = model.apply_train(variables, images, jax.random.key(2))
+    assert {leaf.dtype for leaf in jax.tree.leaves((forward.logits, forward.batch_stats))} == {jnp.dtype("float32")}
+
+    layer, values = BatchNorm(momentum=1.0), np.full((4, 2, 2, 2), 1000.0) + np.arange(2) * 8
+    values[0] += 8.0
+    half = jnp.asarray(values, jnp.bfloat16)
+    np.testing.assert_array_equal(np.float64(half), values, "these numbers bfloat16 has, but not their means")
+    _, changed = layer.init_with_output(jax.random.key(0), half, train=False)
+    _, changed = layer.apply(changed, half, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(changed["batch_stats"]["mean"], [1002.0, 1010.0])
+    np.testing.assert_allclose(changed["batch_stats"]["var"], [12.8, 12.8], rtol=1e-5)
