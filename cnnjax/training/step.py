@@ -157,6 +157,14 @@ def predict_step(variables: Tree, batch: Batch, parts: Parts) -> Array:
     return scores.reshape(count, size, -1).mean(0)
 
 
+def embed_step(variables: Tree, batch: Batch, parts: Parts) -> Array:
+    """Returns features float32 [N, F] (see `Model.embed`), averaged over the views of each picture."""
+    images = parts.views(batch["images"], batch.get("sizes"))
+    count, size = images.shape[0], images.shape[1]
+    features = parts.model.embed(variables, images.reshape(-1, *images.shape[2:]))
+    return features.reshape(count, size, -1).mean(0)
+
+
 def global_norm(tree: Tree) -> Array:
     """The Euclidean norm of all leaves together."""
     return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
