@@ -7,9 +7,9 @@ source -> prepared records -> loader -> device feed -> augment -> model -> loss 
 import dataclasses
 import functools
 import itertools
-import os
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,18 @@ import jax
 from cnnjax import data, recipes
 from cnnjax.config import Experiment
 from cnnjax.core import files, logs, meters, trees
-from cnnjax.core.arrays import Batch, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import check_batch, fitted, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
 from cnnjax.core.trace import Trace
-from cnnjax.data import Dataset, Split
-from cnnjax.evaluation import neighbours
-from cnnjax.evaluation import split as evaluation
+from cnnjax.data import Dataset
+from cnnjax.evaluation import gallery, metrics, neighbours, predictions
+from cnnjax.evaluation import report as reports
 from cnnjax.models import create_model, summary
 from cnnjax.models.base import find
+from cnnjax.models.catalogue import catalogue
 from cnnjax.optim import OPTIMIZERS, schedules
-from cnnjax.report import charts
+from cnnjax.report import charts, write_comparison, write_page
 from cnnjax.training import claim, converted, loop, transfer
 from cnnjax.training.assemble import (
     assemble,
@@ -42,9 +42,13 @@ from cnnjax.training.assemble import (
 )
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
+from cnnjax.training.measure import Judge, evaluation_size, loader, measure
 from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step, train_step, train_steps
-from cnnjax.training.trained import Run, Which, open_run
+from cnnjax.training.trained import Run, Which, open_run, saved_config
+
+SEARCHED_AT_END = 10_000
+"""Training pictures that the report at a training's end looks through for likenesses; more take evaluate --report."""
 
 
 def train(
@@ -100,6 +104,7 @@ def train(
     rows = data.TrainingRows(config.train.seed, count, config.data.batch_size, start=start, stop=length.steps)
     source = load(training, chosen)
     most = _steps_per_dispatch(config, source)
+    function: Callable[..., tuple[TrainState, dict[str, Any]]]
     if most == 1:
         batches, function = source.batches(rows), train_step
     else:
@@ -146,6 +151,8 @@ def evaluate(
     checkpoint: Which | None = None,
     data_dir: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    report: bool = False,
+    most_searched: int | None = None,
 ) -> dict[str, Any]:
     """Evaluates a run on a split, every picture exactly once, and writes eval/<split>.json.
 
@@ -155,33 +162,60 @@ def evaluate(
       checkpoint: best or last; None: the best where there is one, else the last.
       data_dir: where data are kept.
       overrides: {"evaluate.views": "ten_crop"}: keys that leave what was trained as it is.
+      report: with the scores of every class, calibration and intervals, predictions/<split>.csv, and report.html.
+      most_searched: training pictures up to which the nearest of mistakes are looked for; None: however many.
 
     Returns:
-      split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views.
+      split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views; of a
+      report also what `evaluation.report.report` returns, and temperature.
     """
     _keep_compiled(data_dir)
     mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
-    if run.config.data.source == converted.SOURCE:
-        raise UserError(
-            f"{workdir} was converted and has no pictures of its own; give config.data.source=folder:PATH with them"
+    judge = Judge(run, mesh, split, data_dir)
+    pictures = judge.pictures
+    digest = trees.digest(run.variables)
+    identity = {"checkpoint": run.checkpoint, "step": run.step, "params_digest": digest}
+    identity |= {"views": run.config.evaluate.views}
+    folder = RunDir(workdir)
+    if report:
+        (scores,) = judge.probabilities([run.temperature])
+        found = {"split": pictures.name, **metrics.means(scores, pictures.labels), **identity}
+        found |= reports.report(scores, pictures.labels, run.classes)
+        found |= {"temperature": None}
+        predictions.write(
+            folder.predictions(pictures.name), scores, pictures.labels, classes=run.classes, names=pictures.names
         )
-    dataset = _data_of(run, data_dir)
-    if split is None:
-        wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
-        split = next((name for name in wanted if name in dataset.counts), "test")
-    pictures = dataset.split(split)
-    source = loader(run.config, dataset, mesh)(pictures, None)
-    step = jax.jit(functools.partial(eval_step, parts=run.parts), out_shardings=replicated(mesh))
-    variables = jax.device_put(run.variables, replicated(mesh))
-    report = {
-        "split": split,
-        **_measure(step, variables, source, len(pictures), _evaluation_size(run.config, mesh), lines=True),
-    }
-    report |= {"checkpoint": run.checkpoint, "step": run.step, "params_digest": trees.digest(run.variables)}
-    report |= {"views": run.config.evaluate.views}
-    files.write_json(RunDir(workdir).evaluation(split), report)
-    return report
+    else:
+        found = {"split": pictures.name, **judge.figures(), **identity}
+    files.write_json(folder.evaluation(pictures.name), found)
+    if report:
+        near = most_searched is None or judge.dataset.counts["train"] <= most_searched
+        train = judge.dataset.split("train") if near else None
+        gallery.write(folder, pictures, scores, params_digest=digest, train=train, embed=judge.embed)
+        try:
+            logs.say(f"the report is in {write_page(folder.root, network=_network(folder))}")
+        except ModuleNotFoundError as error:
+            logs.say(f"{folder.report} was not written: {error.name} is not installed")
+    return found
+
+
+def report(workdirs: Sequence[str | Path], *, to: str | Path | None = None, published: bool = False) -> Path:
+    """Writes a run's page again, from its folder alone; of several runs one page that compares them.
+
+    Args:
+      workdirs: the run folders.
+      to: the file; None: report.html in the run folder, of several comparison.html here.
+      published: with the nets of the published table in the chart of accuracy against operations.
+
+    Returns:
+      The file.
+    """
+    networks = [_network(RunDir.existing(workdir)) for workdir in workdirs]
+    if len(workdirs) == 1 and not published:
+        return write_page(workdirs[0], network=networks[0], to=to)
+    rows = _published() if published else []
+    return write_comparison(workdirs, to or "comparison.html", networks=networks, published=rows)
 
 
 def predict(
@@ -243,15 +277,6 @@ def export(workdir: str | Path, path: str | Path, *, source: Any = None) -> None
     converted.export(workdir, path, source=source)
 
 
-def loader(config: Experiment, dataset: Dataset, mesh: Any) -> Callable[[Split, Any], Any]:
-    """How splits reach the devices: resident or streamed, by size or as the recipe says; both give the same batches."""
-    threads = config.data.threads or os.cpu_count() or 1
-    if config.data.loader == "resident" or (config.data.loader == "auto" and data.fits(dataset)):
-        return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
-    prefetch = config.data.prefetch
-    return lambda split, indices: data.Streamed(split, mesh, indices, threads=threads, prefetch=prefetch)
-
-
 def _nearest_neighbours(config: Experiment, run: RunDir, data_dir: str | Path | None) -> dict[str, Any]:
     """The baseline that learns nothing: its run folder holds what was asked and what came out."""
     claim.check_workdir(run, config)
@@ -285,34 +310,23 @@ def _check_early(config: Experiment, run: RunDir, mesh: Any) -> None:
     claim.check_workdir(run, config)
 
 
-def _evaluation_size(config: Experiment, mesh: Any) -> int:
-    """Evaluation pads its batches anyway, so any number is rounded up to what the devices can share."""
-    size = config.evaluate.batch_size or config.data.batch_size
-    return -(-size // mesh.size) * mesh.size
+def _published() -> list[dict[str, Any]]:
+    """Name, operations, parameters and top-1 of the published nets, by weights of the input size that is counted."""
+    rows = []
+    for row in catalogue():
+        fitting = [one for one in row["weights"] if one["input"] == row["input_size"][0]]
+        if fitting:
+            rows.append({name: row[name] for name in ("name", "macs", "params")} | {"top1": fitting[0]["top1"] / 100})
+    return rows
 
 
-def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
-    """The prepared data that a run was trained on, at their old place or prepared again; never others."""
-    if not run.dataset.prepared:  # a converted run is held against any pictures of as many classes
-        dataset = data.prepare(run.config.data, data_dir)
-        have, wanted = dataset.class_names, run.classes
-        if len(have) != len(wanted):
-            raise UserError(
-                f"{run.config.data.source} has {len(have)} classes, the run has {len(wanted)}; "
-                "give pictures of as many, in the order of the run's outputs"
-            )
-        if set(have) == set(wanted) and have != wanted:
-            raise UserError(f"{run.config.data.source} has the run's classes in another order; rename its folders")
-        return dataset
-    if (run.dataset.folder / "dataset.json").is_file():
-        dataset = Dataset.read(run.dataset.folder)
-    else:
-        dataset = data.prepare(run.config.data, data_dir)
-    if dataset.digest != run.dataset.digest:
-        raise UserError(
-            f"{run.config.data.source} no longer holds the pictures that the run was trained on; bring them back"
-        )
-    return dataset
+def _network(run: RunDir) -> dict[str, Any] | None:
+    """Parameters, operations and layers of a run's model, by shapes alone; None where it has none that can be made."""
+    try:
+        document = files.read_json(run.dataset)
+        return summary.summarise(build_model(saved_config(run), multi_label=document["multi_label"])).to_json()
+    except (UserError, OSError):  # nearest neighbours, and nets of one's own that are no longer there
+        return None
 
 
 def _check_validation(config: Experiment, validates: bool) -> None:
@@ -378,26 +392,14 @@ def _steps_per_dispatch(config: Experiment, source: Any) -> int:
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:
     pictures = dataset.split("val")
     source = load(pictures, None)
-    size = _evaluation_size(parts.config, mesh)
+    size = evaluation_size(parts.config, mesh)
     step = jax.jit(functools.partial(eval_step, parts=parts), out_shardings=replicated(mesh))
 
     def validate(state: TrainState) -> dict[str, float]:
-        measured = _measure(step, state.variables, source, len(pictures), size)
+        measured = measure(step, state.variables, source, len(pictures), size)
         return {"val/loss": measured["log_loss"], "val/top1": measured["top1"]}
 
     return validate
-
-
-def _measure(step: Any, variables: Tree, source: Any, count: int, size: int, lines: bool = False) -> Any:
-    """The metrics of one split, its last batch padded and masked, never dropped."""
-    rows = [{"index": index, "mask": mask} for index, mask in evaluation.batches(count, size)]
-    with logs.progress("evaluating", len(rows), lines=lines) as tick:
-
-        def measured(batch: Batch) -> Any:
-            tick()
-            return step(variables, batch)
-
-        return evaluation.evaluate_split(measured, source.batches(rows), count)
 
 
 def _decide(config: Experiment, progress: Progress, validation: dict[str, float], step: int) -> str:
@@ -431,7 +433,13 @@ def _finish(
     report = files.read_json(run.evaluation(split)) if run.evaluation(split).is_file() else {}
     if any(report.get(key) != value for key, value in expected.items()):
         overrides = {"evaluate.views": config.evaluate.views}
-        report = evaluate(run.root, split=split, data_dir=data_dir, overrides=overrides)
+        whole = config.evaluate.report
+        if whole and find_spec("sklearn") is None:
+            logs.say("there is no report: scikit-learn is not installed")
+            whole = False
+        report = evaluate(
+            run.root, split=split, data_dir=data_dir, overrides=overrides, report=whole, most_searched=SEARCHED_AT_END
+        )
     if logs.read_metrics(run.metrics):
         try:
             charts.curves(run.metrics, run.figures / "curves.png", test=report if split == "test" else None)
@@ -446,4 +454,4 @@ def _finish(
     return report
 
 
-__all__ = ["Run", "evaluate", "open_run", "predict", "repeat", "summarise", "train"]
+__all__ = ["Run", "evaluate", "open_run", "predict", "repeat", "report", "summarise", "train"]

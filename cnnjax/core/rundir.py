@@ -1,6 +1,7 @@
 """The paths of a run folder: the only thing by which stages talk to each other after training.
 
 config.json environment.json metrics.jsonl events.* checkpoints/ eval/<split>.json predictions/<split>.csv figures/
+report.html
 """
 
 from dataclasses import dataclass
@@ -67,3 +68,15 @@ class RunDir:
 
     def predictions(self, split: str) -> Path:
         return self.root / "predictions" / f"{split}.csv"
+
+    def errors(self, split: str) -> Path:
+        """The lists of `evaluation.errors`: what is worth looking at in the predictions."""
+        return self.root / "predictions" / f"{split}_errors.json"
+
+    def pictures(self, split: str) -> Path:
+        """Thumbnails of the pictures that these lists name."""
+        return self.root / "predictions" / f"{split}_pictures.npz"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"

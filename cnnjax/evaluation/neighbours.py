@@ -5,6 +5,7 @@ exact, so that the order of neighbours is that of any other exact program.
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Literal, Protocol
 
 import jax
@@ -97,6 +98,31 @@ def nearest(train: HostArray, queries: HostArray, k: int = 1, metric: Metric = "
             found.append(jax.device_get(_nearest(pictures, queries[indices], k, metric)))
             tick()
     distances, places = (np.concatenate(parts)[: len(queries)] for parts in zip(*found, strict=True))
+    return distances, places
+
+
+def nearest_features(train: Iterable[HostArray], queries: HostArray, k: int) -> tuple[HostArray, HostArray]:
+    """Finds the k nearest features by Euclidean distance, as Krizhevsky et al. 2012 (section 6.1) look for likenesses.
+
+    Args:
+      train: batches [B, F], so that all of them need not be in memory; fewer than k in all give fewer columns.
+      queries: [N, F].
+
+    Returns:
+      Distances float64 and positions in `train` int64 [N, k], nearest first, of equally near ones the earlier.
+    """
+    queries = np.asarray(queries, np.float64)
+    distances: HostArray = np.zeros((len(queries), 0))
+    places: HostArray = np.zeros((len(queries), 0), np.int64)
+    start = 0
+    for batch in train:
+        batch = np.asarray(batch, np.float64)
+        squares = np.square(queries).sum(1)[:, None] + np.square(batch).sum(1) - 2 * queries @ batch.T
+        distances = np.concatenate([distances, np.sqrt(np.maximum(squares, 0))], 1)
+        places = np.concatenate([places, np.broadcast_to(start + np.arange(len(batch)), squares.shape)], 1)
+        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        distances, places = (np.take_along_axis(values, order, 1) for values in (distances, places))
+        start += len(batch)
     return distances, places
 
 

@@ -101,6 +101,25 @@ class Model:
         auxiliary = tuple(leaf.astype(jnp.float32) for leaf in jax.tree.leaves(changed.get("auxiliary", {})))
         return Forward(logits.astype(jnp.float32), changed.get("batch_stats", {}), observed, auxiliary, extra)
 
+    def embed(self, variables: Tree, images: Array) -> Array:
+        """Returns what the last layer with a kernel sees, averaged over positions, float32 [N, F].
+
+        That is where the net has told the pictures apart but not yet named them.
+        """
+        seen: list[Array] = []
+
+        def watch(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
+            outputs = run(*args, **kwargs)
+            if context.method_name == "__call__" and context.module.has_variable("params", "kernel"):
+                seen.append(args[0])
+            return outputs
+
+        with nn.intercept_methods(watch):
+            features = self.apply(variables, images, method="features")
+            self.apply(variables, features, method="head")
+        last = seen[-1] if seen else features
+        return last.reshape(len(last), -1, last.shape[-1]).mean(1, dtype=jnp.float32)
+
     def head_leaves(self) -> frozenset[str]:
         """The paths of the leaves whose shape depends on the number of classes."""
         return self._changing(create_model(self.name, self.num_classes + 1, input_size=self.input_size))
