@@ -79,6 +79,6 @@ def pca(
     return images + (weights * (axes * lengths)).sum(-1)
 
 
-def noise(keys: Array, images: Array, *, deviation: float) -> Array:
+def noise(keys: Array, images: Array, *, deviation: Array | float) -> Array:
     """Adds Gaussian noise of `deviation` levels, independent from value to value."""
     return images + deviation * draw.normal(keys, images.shape[1:])

@@ -112,5 +112,5 @@ def test_tiny_gradients_still_have_a_direction():
 def test_one_step_of_pgd_is_fast_adversarial_training():
     assert ATTACKS["pgd"].step_size(0.2, 1) == pytest.approx(0.25)
     assert ATTACKS["pgd"].step_size(0.2, 10) == pytest.approx(0.05)
-    with pytest.raises(UserError, match="unknown attack fgsn; did you mean fgsm?"):
+    with pytest.raises(UserError, match="unknown attack fgsn; did you mean fgsm"):
         _ = ATTACKS["fgsn"]
