@@ -193,6 +193,11 @@ class Train:
     ema: float = option(
         0.0, "decay of the running average of weights that evaluation uses; 0: off", low=0, high=0.999999
     )
+    adversary: Literal["none", "fgsm", "fgsm_l2", "pgd", "pgd_l2"] = option(
+        "none", "train on adversaries of the pictures: one step or several, within L-infinity or L2"
+    )
+    adversary_epsilon: float = option(8 / 255, "how far an adversary may lie from its picture, pixels of 0-1", low=0)
+    adversary_steps: int = option(7, "steps of pgd; one step is fast adversarial training", low=1)
     overfit: int = option(
         0, "train on the same n pictures, without augmentation, dropout and weight decay; 0: off", low=0
     )

@@ -28,11 +28,17 @@ TEXTS = {
     "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",
     "classes": "file with a class name a line; default: numbers",
     "filter": "part of a name or family",
+    "tests": "comma-separated: translation, rotation, scale, brightness, contrast, blur, noise, occlusion, corruptions",
+    "attack": "comma-separated: fgsm, fgsm_l2, pgd, pgd_l2; with neither --tests nor --attack all tests, fgsm and pgd",
+    "epsilons": "comma-separated radii of the attacks, pixels of 0-1",
+    "target": "class that attacks lead to, or least_likely; default: away from the right one",
 }
 NUMBERS = {
     "num_classes": "default: the model's own",
     "repeat": "train so many seeds, each in a folder of its own",
     "top": "how many classes a picture",
+    "count": "how many pictures of the split; default 1000",
+    "steps": "of pgd; default 10",
     "max_params": "leave out larger models",
     "max_macs": "leave out models of more multiply-adds",
 }
@@ -172,6 +178,36 @@ def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
     )
 
 
+def _robustness(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    from cnnjax import robustness
+
+    report = robustness.study(
+        _needed(flag, "workdir"),
+        split=flag.split,
+        count=flag.count or 1000,
+        tests=_words(flag.tests),
+        attacks=_words(flag.attack),
+        epsilons=_radii(flag.epsilons),
+        steps=flag.steps or 10,
+        target=flag.target,
+        checkpoint=_checkpoint(flag),
+        data_dir=flag.data_dir,
+        overrides=overrides,
+    )
+    print(json.dumps(finite(report)) if flag.json else robustness.table(report))
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _radii(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(word) for word in _words(text) or ()]
+    except ValueError:
+        raise UserError(f"--epsilons={text} is no list of numbers, such as 0.05,0.1,0.25") from None
+
+
 def _models(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
     from cnnjax.models.catalogue import catalogue, listing, markdown
 
@@ -249,6 +285,24 @@ VERBS = {
         "layers, shapes, parameters and multiply-adds of a recipe's, a run's or a named model",
         ("config", "workdir", "model", "num_classes", "input", "json"),
         "cnnjax summary --model alexnet",
+    ),
+    "robustness": Verb(
+        _robustness,
+        "accuracy of a run under changes of its pictures and under attacks, with curves",
+        (
+            "workdir",
+            "split",
+            "count",
+            "tests",
+            "attack",
+            "epsilons",
+            "steps",
+            "target",
+            "checkpoint",
+            "data_dir",
+            "json",
+        ),
+        "cnnjax robustness --workdir runs/lenet_mnist --attack fgsm,pgd --epsilons 0.1,0.25",
     ),
     "convert": Verb(
         _convert,

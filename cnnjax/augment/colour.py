@@ -25,8 +25,13 @@ def contrast(keys: Array, images: Array, *, amount: float) -> Array:
     Channel by channel as in TensorFlow's adjust_contrast (torchvision takes the mean of the grey picture), so that
     spectral bands of different levels keep their means.
     """
+    return from_mean(images, draw.uniform(keys, (1, 1, 1), low=1 - amount, high=1 + amount))
+
+
+def from_mean(images: Array, factor: Array | float) -> Array:
+    """Multiplies the distance of each channel's levels from their mean by `factor`."""
     mean = images.mean((1, 2), keepdims=True)
-    return mean + (images - mean) * draw.uniform(keys, (1, 1, 1), low=1 - amount, high=1 + amount)
+    return mean + (images - mean) * factor
 
 
 def channel_shift(keys: Array, images: Array, *, levels: float) -> Array:
@@ -74,6 +79,6 @@ def pca(
     return images + (weights * (axes * lengths)).sum(-1)
 
 
-def noise(keys: Array, images: Array, *, deviation: float) -> Array:
+def noise(keys: Array, images: Array, *, deviation: Array | float) -> Array:
     """Adds Gaussian noise of `deviation` levels, independent from value to value."""
     return images + deviation * draw.normal(keys, images.shape[1:])

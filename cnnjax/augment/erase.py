@@ -13,7 +13,7 @@ def erase(
     images: Array,
     *,
     probability: float,
-    area: tuple[float, float] = (0.02, 0.33),
+    area: tuple[Array | float, Array | float] = (0.02, 0.33),
     ratio: tuple[float, float] = (0.3, 1 / 0.3),
 ) -> Array:
     """Overwrites a rectangle of a picture by random levels.

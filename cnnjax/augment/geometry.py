@@ -67,7 +67,7 @@ def whole(images: Array) -> Array:
 
 
 def drawn_boxes(
-    keys: Array, sizes: Array, *, scale: tuple[float, float], ratio: tuple[float, float]
+    keys: Array, sizes: Array, *, scale: tuple[Array | float, Array | float], ratio: tuple[float, float]
 ) -> tuple[Array, Array]:
     """Draws a box by area and aspect in every picture, without a loop: ten candidates, of which the first that fits.
 

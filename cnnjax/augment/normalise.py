@@ -1,5 +1,7 @@
 """From levels of 0-255 to what the network sees."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -31,6 +33,11 @@ def normalise(images: Array, config: Augment, statistics: Statistics) -> Array:
     mean, std = _constants(config, statistics, images.shape[-1])
     # A product instead of a quotient: XLA does not turn a division by a constant array into one.
     return (images.astype(jnp.float32) - mean) * (1.0 / std)
+
+
+def as_levels(config: Augment) -> Augment:
+    """Returns the options with which a pipeline ends in levels of 0-255, before they are normalised."""
+    return dataclasses.replace(config, normalize="fixed", mean=None, std=None)
 
 
 def _constants(config: Augment, statistics: Statistics, channels: int) -> tuple[np.ndarray, np.ndarray]:

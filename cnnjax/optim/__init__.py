@@ -4,14 +4,17 @@ Before it: models, which gives the logits; after it: training, which runs the st
 only importer of optax.
 """
 
+from cnnjax.optim.adversary import ATTACKS, adversaries
 from cnnjax.optim.average import averaging_decay, ema
 from cnnjax.optim.losses import LOSSES, penalties, probabilities, smooth
 from cnnjax.optim.optimizers import OPTIMIZERS, optimizer, sam_gradient
 from cnnjax.optim.schedules import extends, plateau_start, plateau_update, schedule
 
 __all__ = [
+    "ATTACKS",
     "LOSSES",
     "OPTIMIZERS",
+    "adversaries",
     "averaging_decay",
     "ema",
     "extends",

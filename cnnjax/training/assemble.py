@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from cnnjax.augment import pipeline
+from cnnjax.augment.normalise import as_levels, normalise
 from cnnjax.config import Experiment
 from cnnjax.core import keys
 from cnnjax.core.errors import UserError
@@ -17,7 +18,7 @@ from cnnjax.models import Model, create_model
 from cnnjax.optim import optimizers, schedules
 from cnnjax.training.loop import Length
 from cnnjax.training.state import TrainState, create_state
-from cnnjax.training.step import Parts
+from cnnjax.training.step import Parts, attacked
 
 
 def resolve(config: Experiment, dataset: Dataset) -> Experiment:
@@ -72,12 +73,13 @@ def assemble(config: Experiment, dataset: Dataset, length: Length, *, view: str 
         optimizer=optimizers.optimizer(config.optimizer, decay=not config.train.overfit),
         schedule=schedules.schedule(config.optimizer, steps=length.steps, steps_per_epoch=length.steps_per_epoch),
         augment=pipeline.train_pipeline(
-            config.augment,
+            as_levels(config.augment) if attacked(config) else config.augment,
             seed=config.train.seed,
             statistics=statistics,
             input_size=size,
             plain=bool(config.train.overfit),
         ),
+        normalise=lambda levels: normalise(levels, config.augment, statistics),
         views=pipeline.eval_pipeline(config.augment, statistics=statistics, input_size=size, views=views.VIEWS[view]),
     )
 

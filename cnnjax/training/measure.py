@@ -63,6 +63,15 @@ def data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     return dataset
 
 
+def pictures_of(run: Run, split: str | None, data_dir: str | Path | None) -> tuple[Dataset, Split]:
+    """The run's data and one split; None: test, of converted weights the first there is of test, val and train."""
+    dataset = data_of(run, data_dir)
+    if split is None:
+        wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
+        split = next((name for name in wanted if name in dataset.counts), "test")
+    return dataset, dataset.split(split)
+
+
 def measure(step: Any, variables: Tree, source: Any, count: int, size: int, lines: bool = False) -> Any:
     """The metrics of one split, its last batch padded and masked, never dropped."""
     return _over(step, variables, source, count, size, lines, evaluation.evaluate_split)
@@ -94,12 +103,9 @@ class Judge:
     """
 
     def __init__(self, run: Run, mesh: Any, split: str | None = None, data_dir: str | Path | None = None):
-        dataset = data_of(run, data_dir)
-        if split is None:
-            wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
-            split = next((name for name in wanted if name in dataset.counts), "test")
-        self.run, self.dataset, self.pictures = run, dataset, dataset.split(split)
-        self._mesh, self._load = mesh, loader(run.config, dataset, mesh)
+        self.dataset, self.pictures = pictures_of(run, split, data_dir)
+        self.run = run
+        self._mesh, self._load = mesh, loader(run.config, self.dataset, mesh)
         self._source = self._load(self.pictures, None)
         self._variables = jax.device_put(run.variables, replicated(mesh))
 

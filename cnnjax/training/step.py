@@ -13,7 +13,7 @@ from cnnjax.core.arrays import Array, Batch, Tree
 from cnnjax.data.resident import take
 from cnnjax.evaluation import metrics
 from cnnjax.models import Model
-from cnnjax.optim import average, losses
+from cnnjax.optim import adversary, average, losses
 from cnnjax.optim.optimizers import sam_gradient
 from cnnjax.training.state import TrainState
 
@@ -23,7 +23,9 @@ class Parts:
     """What a run is made of, ready to be traced.
 
     Attributes:
-      augment: f(images uint8, targets, positions, sizes) -> (float32 images, targets).
+      augment: f(images uint8, targets, positions, sizes) -> (float32 images, targets); the images are normalised, but
+        levels of 0-255 where training attacks them first.
+      normalise: f(levels) -> what the model sees.
       views: f(images uint8, sizes) -> float32 [V, N, h, w, C], for evaluation.
       schedule: f(step) -> learning rate.
     """
@@ -33,6 +35,7 @@ class Parts:
     optimizer: Any
     schedule: Callable[[Array], Array]
     augment: Callable[..., tuple[Array, Array]]
+    normalise: Callable[[Array], Array]
     views: Callable[..., Array]
 
 
@@ -55,7 +58,7 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
 
     Returns:
       The next state, and scalars: the sums loss and top1 over `count` pictures, grad_norm, lr and, where the recipe
-      asks for it, dead_relu.
+      asks for it, dead_relu. Where it trains on adversaries, loss is theirs, but top1 that of the pictures themselves.
     """
     config, width = parts.config, parts.model.num_classes
     images, targets = parts.augment(
@@ -63,6 +66,9 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
     )
     targets = losses.smooth(targets, 0.0 if config.train.overfit else config.train.label_smoothing)
     key = keys.key(config.train.seed, "dropout", state.step)
+    clean: dict[str, Array] = {}
+    if attacked(config):
+        images, clean = _attack(state, images, targets, batch["position"], parts)
 
     def gradient(params: Tree) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
         return _gradient(params, state.batch_stats, images, targets, key, parts)
@@ -85,7 +91,39 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
     if state.average is not None:
         current = {"params": params, "batch_stats": batch_stats}
         new.average = average.ema(state.average, current, average.averaging_decay(config.train.ema, state.step))
-    return new, sums | {"grad_norm": global_norm(grads), "lr": lr}
+    return new, sums | clean | {"grad_norm": global_norm(grads), "lr": lr}
+
+
+def attacked(config: Experiment) -> bool:
+    """Whether training is on adversaries; not where pictures are to be learnt by heart."""
+    return config.train.adversary != "none" and not config.train.overfit
+
+
+def _attack(
+    state: TrainState, levels: Array, targets: Array, positions: Array, parts: Parts
+) -> tuple[Array, dict[str, Array]]:
+    """Returns the adversaries, normalised, and {"top1"} of the pictures themselves.
+
+    They are all that the step then learns from (Madry et al. 2017, arXiv:1706.06083, equation 2.1). They are made
+    against the running statistics of BatchNorm and without dropout: against the batch's own, as many do, clean accuracy
+    is lower and robustness the same (Pang et al. 2020, arXiv:2010.00467), and one picture's attack depends on others.
+    """
+    train = parts.config.train
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+
+    def logits(pixels: Array) -> Array:
+        return parts.model.apply(variables, parts.normalise(255 * pixels))
+
+    pixels = jnp.clip(levels / 255, 0, 1)  # AlexNet's PCA colour alone leaves the range
+    moved = adversary.adversaries(
+        lambda moved: losses.LOSSES[train.loss](logits(moved), targets),
+        pixels,
+        attack=adversary.ATTACKS[train.adversary],
+        epsilon=train.adversary_epsilon,
+        steps=train.adversary_steps,
+        keys=keys.per_picture(train.seed, "adversary", positions),
+    )
+    return parts.normalise(255 * moved), {"top1": _hits(logits(pixels), targets).sum()}
 
 
 def train_steps(state: TrainState, work: dict[str, Any], parts: Parts) -> tuple[TrainState, dict[str, Array]]:

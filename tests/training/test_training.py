@@ -250,3 +250,24 @@ def test_nearest_neighbours_leave_a_folder_of_figures(tiny, tmp_path):
         train(tiny(model__name="knn", model__neighbours=1), tmp_path / "run")
     with pytest.raises(UserError, match="learned nothing"):
         open_run(tmp_path / "run")
+
+
+def test_adversaries_of_no_reach_are_the_pictures(tiny, tmp_path):
+    """With epsilon 0 the step is the plain one but for rounding, augmentation and mixup included."""
+    options = {"train__steps": 4, "augment__shift": 0.1, "augment__mixup": 0.4}
+    train(tiny(**options), tmp_path / "plain")
+    train(tiny(train__adversary="fgsm", train__adversary_epsilon=0, **options), tmp_path / "attacked")
+    np.testing.assert_allclose(losses(tmp_path / "attacked"), losses(tmp_path / "plain"), rtol=1e-4)
+
+
+def test_training_on_adversaries_learns_and_logs_clean_accuracy(tiny, tmp_path):
+    config = tiny(train__adversary="pgd", train__adversary_epsilon=0.1, train__adversary_steps=2, train__epochs=10)
+    assert train(config, tmp_path / "run")["top1"] > 0.8
+    last = read_metrics(RunDir(tmp_path / "run").metrics)[-1]
+    assert last["train/top1"] > 0.8
+    heart = {"train__overfit": 16, "train__steps": 3}
+    train(tiny(train__adversary="pgd", **heart), tmp_path / "attacked")
+    train(tiny(**heart), tmp_path / "plain")
+    np.testing.assert_array_equal(
+        losses(tmp_path / "attacked"), losses(tmp_path / "plain"), "learnt by heart, in peace"
+    )

@@ -1,0 +1,13 @@
+"""A guest of the spine: how far the pictures of a run can be changed before it takes them for something else.
+
+`study` measures a run folder and writes eval/<split>_robustness.json and figures/. changes holds shifts, turns, noise
+and the like, corruptions those of ImageNet-C; the attacks are optim/adversary.py's, which training uses too. Subject is
+an opened run as a function of pixels, for one's own trials.
+"""
+
+from cnnjax.robustness.changes import CHANGES
+from cnnjax.robustness.corruptions import CORRUPTIONS
+from cnnjax.robustness.study import study, table
+from cnnjax.robustness.subject import Subject
+
+__all__ = ["CHANGES", "CORRUPTIONS", "Subject", "study", "table"]
