@@ -7,7 +7,6 @@ source -> prepared records -> loader -> device feed -> augment -> model -> loss 
 import dataclasses
 import functools
 import itertools
-import os
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from cnnjax.core.arrays import Batch, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import check_batch, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
-from cnnjax.data import Dataset, Split
+from cnnjax.data import Dataset
 from cnnjax.evaluation import neighbours
 from cnnjax.evaluation import split as evaluation
 from cnnjax.models import create_model, summary
@@ -35,6 +34,8 @@ from cnnjax.training.assemble import (
     build_model,
     check_pictures,
     first_state,
+    is_resident,
+    loader,
     overfit_indices,
     resolve,
     state_shapes,
@@ -103,6 +104,7 @@ def train(
     metrics = logs.MetricsLog(run.metrics, keep_to=start)
     board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
     sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
+    sinks.append(_watch_input(config, dataset))
     decide = functools.partial(_decide, config)
     work = Loop(config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink])
     try:
@@ -232,15 +234,6 @@ def export(workdir: str | Path, path: str | Path, *, source: Any = None) -> None
     converted.export(workdir, path, source=source)
 
 
-def loader(config: Experiment, dataset: Dataset, mesh: Any) -> Callable[[Split, Any], Any]:
-    """How splits reach the devices: resident or streamed, by size or as the recipe says; both give the same batches."""
-    threads = config.data.threads or os.cpu_count() or 1
-    if config.data.loader == "resident" or (config.data.loader == "auto" and data.fits(dataset)):
-        return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
-    prefetch = config.data.prefetch
-    return lambda split, indices: data.Streamed(split, mesh, indices, threads=threads, prefetch=prefetch)
-
-
 def _nearest_neighbours(config: Experiment, run: RunDir, data_dir: str | Path | None) -> dict[str, Any]:
     """The baseline that learns nothing: its run folder holds what was asked and what came out."""
     claim.check_workdir(run, config)
@@ -355,6 +348,27 @@ def _compile(function: Any, state: TrainState, batches: Any, mesh: Any) -> tuple
         step = jax.jit(function, donate_argnums=0, out_shardings=replicated(mesh)).lower(state, first).compile()
     logs.say(f"compiled in {meters.duration(watch.seconds)}")
     return step, itertools.chain([first], batches)
+
+
+def _watch_input(config: Experiment, dataset: Dataset) -> Callable[[Record], None]:
+    """Says once, with what would help, that the devices wait for pictures: over two log lines, as one may be chance."""
+    advice = functools.partial(
+        meters.input_bound,
+        resident=is_resident(config, dataset),
+        fits=data.fits(dataset),
+        encoded=dataset.store == "encoded",
+        threads=config.data.threads,
+    )
+    shares: list[float] = []
+    told: list[str] = []
+
+    def watch(record: Record) -> None:
+        shares.append(record["data_wait"])
+        if len(shares) >= 2 and not told and (text := advice(min(shares[-2:]))):
+            told.append(text)
+            logs.say(text)
+
+    return watch
 
 
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:

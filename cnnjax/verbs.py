@@ -30,6 +30,8 @@ TEXTS = {
     "filter": "part of a name or family",
 }
 NUMBERS = {
+    "steps": "how many to measure; default: about ten seconds",
+    "pictures": "in the training split, which tells how many steps its epochs are",
     "num_classes": "default: the model's own",
     "repeat": "train so many seeds, each in a folder of its own",
     "top": "how many classes a picture",
@@ -37,6 +39,9 @@ NUMBERS = {
     "max_macs": "leave out models of more multiply-adds",
 }
 SWITCHES = {
+    "synthetic": "one prepared batch of noise instead of the data: model and optimiser alone",
+    "augment": "with --synthetic: put augmentation back",
+    "input_only": "leave the model out: reading, transfer and augmentation alone",
     "debug": "show the traceback of an error",
     "json": "print one JSON document on stdout",
     "allow_pickle": "let PyTorch read a pickled file, weights only; give it for files that you trust",
@@ -162,6 +167,29 @@ def _models(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> 
     print(json.dumps(rows) if flag.json else markdown(rows) if flag.markdown else listing(rows))
 
 
+def _bench(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    recipe = recipes.load(_needed(flag, "config"), overrides)
+    from cnnjax.bench import measure
+
+    report = measure.bench(
+        recipe.config,
+        synthetic=flag.synthetic,
+        augment=flag.augment,
+        input_only=flag.input_only,
+        steps=flag.steps,
+        data_dir=flag.data_dir,
+    )
+    print(json.dumps(finite(report)) if flag.json else measure.text(report))
+
+
+def _plan(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    recipe = recipes.load(_needed(flag, "config"), overrides)
+    from cnnjax.bench import plan
+
+    report = plan.plan(recipe.config, pictures=flag.pictures)
+    print(json.dumps(finite(report)) if flag.json else plan.text(report))
+
+
 def _needed(flag: flags.FlagValues, name: str) -> str:
     value = flag[name].value
     if not value:
@@ -225,6 +253,18 @@ VERBS = {
         "layers, shapes, parameters and multiply-adds of a recipe's, a run's or a named model",
         ("config", "workdir", "model", "num_classes", "input", "json"),
         "cnnjax summary --model alexnet",
+    ),
+    "plan": Verb(
+        _plan,
+        "what a training will take: parameters, memory, steps; never touches the data",
+        ("config", "pictures", "json"),
+        "cnnjax plan --config configs/resnet50_imagenet.py --pictures 1281167",
+    ),
+    "bench": Verb(
+        _bench,
+        "how fast a recipe trains here, and what it waits for",
+        ("config", "data_dir", "synthetic", "augment", "input_only", "steps", "json"),
+        "cnnjax bench --config configs/lenet_digits.py --synthetic",
     ),
     "convert": Verb(
         _convert,
