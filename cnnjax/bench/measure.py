@@ -95,7 +95,9 @@ def bench(
         "compile_s": work.compile_s,
         "peak_memory_bytes": _peak_memory(),
         "flops_per_step": work.flops,
-        "mfu": None if input_only else utilisation(work.flops, statistics.mean(taken.seconds), parts.model.dtype),
+        "mfu": None
+        if input_only
+        else utilisation(work.flops, statistics.mean(taken.seconds), parts.model.dtype, mesh.size),
         "split": split,
         "verdict": _verdict(config, dataset, taken, synthetic=synthetic, input_only=input_only),
         "model": config.model.name,
@@ -117,10 +119,10 @@ def prepared(parts: Parts) -> Parts:
     )
 
 
-def utilisation(flops: float | None, seconds: float, dtype: str) -> float | None:
-    """The share of all devices' peak that a step of so many operations reaches, or None where either is unknown."""
+def utilisation(flops: float | None, seconds: float, dtype: str, devices: int) -> float | None:
+    """The share of the devices' peak that a step of so many operations reaches, or None where either is unknown."""
     best = peak(jax.devices()[0].device_kind, dtype)
-    return flops / seconds / (best * jax.device_count()) if best and flops else None
+    return flops / seconds / (best * devices) if best and flops else None
 
 
 @dataclass
