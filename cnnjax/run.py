@@ -36,13 +36,15 @@ from cnnjax.training.assemble import (
     build_model,
     check_pictures,
     first_state,
+    is_resident,
+    loader,
     overfit_indices,
     resolve,
     state_shapes,
 )
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
-from cnnjax.training.measure import Judge, evaluation_size, loader, measure
+from cnnjax.training.measure import Judge, evaluation_size, measure
 from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step, train_step, train_steps
 from cnnjax.training.trained import Run, Which, open_run, saved_config
@@ -116,6 +118,7 @@ def train(
     metrics = logs.MetricsLog(run.metrics, keep_to=start)
     board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
     sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
+    sinks.append(_watch_input(config, dataset))
     decide = functools.partial(_decide, config)
     trace = Trace(config.train.profile, run.profile)
     work = Loop(
@@ -387,6 +390,27 @@ def _steps_per_dispatch(config: Experiment, source: Any) -> int:
     if not isinstance(source, data.Resident):
         return 1
     return config.train.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 32)
+
+
+def _watch_input(config: Experiment, dataset: Dataset) -> Callable[[Record], None]:
+    """Says once, with what would help, that the devices wait for pictures: over two log lines, as one may be chance."""
+    advice = functools.partial(
+        meters.input_bound,
+        resident=is_resident(config, dataset),
+        fits=data.fits(dataset),
+        encoded=dataset.store == "encoded",
+        threads=config.data.threads,
+    )
+    shares: list[float] = []
+    told: list[str] = []
+
+    def watch(record: Record) -> None:
+        shares.append(record["data_wait"])
+        if len(shares) >= 2 and not told and (text := advice(min(shares[-2:]))):
+            told.append(text)
+            logs.say(text)
+
+    return watch
 
 
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:

@@ -34,15 +34,19 @@ TEXTS = {
     "target": "class that attacks lead to, or least_likely; default: away from the right one",
 }
 NUMBERS = {
+    "pictures": "in the training split, which tells how many steps its epochs are",
     "num_classes": "default: the model's own",
     "repeat": "train so many seeds, each in a folder of its own",
     "top": "how many classes a picture",
     "count": "how many pictures of the split; default 1000",
-    "steps": "of pgd; default 10",
+    "steps": "bench: how many to measure, default about ten seconds; robustness: of pgd, default 10",
     "max_params": "leave out larger models",
     "max_macs": "leave out models of more multiply-adds",
 }
 SWITCHES = {
+    "synthetic": "one prepared batch of noise instead of the data: model and optimiser alone",
+    "augment": "with --synthetic: put augmentation back",
+    "input_only": "leave the model out: reading, transfer and augmentation alone",
     "debug": "show the traceback of an error",
     "report": "also the scores of every class, calibration, intervals, predictions/<split>.csv, and report.html",
     "published": "set the published nets beside the runs in the chart of accuracy against operations",
@@ -215,6 +219,29 @@ def _models(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> 
     print(json.dumps(rows) if flag.json else markdown(rows) if flag.markdown else listing(rows))
 
 
+def _bench(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    recipe = recipes.load(_needed(flag, "config"), overrides)
+    from cnnjax.bench import measure
+
+    report = measure.bench(
+        recipe.config,
+        synthetic=flag.synthetic,
+        augment=flag.augment,
+        input_only=flag.input_only,
+        steps=flag.steps,
+        data_dir=flag.data_dir,
+    )
+    print(json.dumps(finite(report)) if flag.json else measure.text(report))
+
+
+def _plan(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    recipe = recipes.load(_needed(flag, "config"), overrides)
+    from cnnjax.bench import plan
+
+    report = plan.plan(recipe.config, pictures=flag.pictures)
+    print(json.dumps(finite(report)) if flag.json else plan.text(report))
+
+
 def _needed(flag: flags.FlagValues, name: str) -> str:
     value = flag[name].value
     if not value:
@@ -303,6 +330,18 @@ VERBS = {
             "json",
         ),
         "cnnjax robustness --workdir runs/lenet_mnist --attack fgsm,pgd --epsilons 0.1,0.25",
+    ),
+    "plan": Verb(
+        _plan,
+        "what a training will take: parameters, memory, steps; never touches the data",
+        ("config", "pictures", "json"),
+        "cnnjax plan --config configs/resnet50_imagenet.py --pictures 1281167",
+    ),
+    "bench": Verb(
+        _bench,
+        "how fast a recipe trains here, and what it waits for",
+        ("config", "data_dir", "synthetic", "augment", "input_only", "steps", "json"),
+        "cnnjax bench --config configs/lenet_digits.py --synthetic",
     ),
     "convert": Verb(
         _convert,

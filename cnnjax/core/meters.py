@@ -1,5 +1,6 @@
 """Clock and memory: how long, how fast, how much."""
 
+import os
 import resource
 import sys
 import time
@@ -39,3 +40,32 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+WAITS = 0.15  # share of the time from which a run counts as input-bound
+
+
+def input_bound(data_wait: float, *, resident: bool, fits: bool, encoded: bool, threads: int = 0) -> str:
+    """Says that the devices wait for pictures and what would help, or nothing where they hardly do.
+
+    Args:
+      data_wait: share of the wall time in which the host waited for a batch, 0..1.
+      resident: the pictures are on the devices already.
+      fits: they would find room there.
+      encoded: they are decoded as they are read.
+      threads: that read, 0 for as many as there are cores.
+    """
+    if data_wait < WAITS:
+        return ""
+    cores = os.cpu_count() or 1
+    if resident:
+        remedy = "the steps are short: a larger config.data.batch_size"
+    elif fits:
+        remedy = "config.data.loader=resident"
+    elif encoded:
+        remedy = "config.data.store=pixels"
+    elif 0 < threads < cores:
+        remedy = f"config.data.threads=0, which is {cores} here,"
+    else:
+        remedy = "a larger config.data.prefetch, a smaller config.data.size or a faster disk"
+    return f"input-bound: the device waits for pictures {data_wait:.0%} of the time; {remedy} may help"

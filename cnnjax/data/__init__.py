@@ -15,4 +15,5 @@ from cnnjax.data.resident import Resident as Resident
 from cnnjax.data.resident import fits as fits
 from cnnjax.data.shards import Dataset as Dataset
 from cnnjax.data.shards import Split as Split
+from cnnjax.data.shards import rule_of as rule_of
 from cnnjax.data.stream import Streamed as Streamed

@@ -48,7 +48,7 @@ def resample(
 
     kernel = Image.Resampling.BICUBIC if how == "bicubic" else Image.Resampling.BILINEAR
 
-    if box is None and image.shape[:2] == size:
+    if image.shape[:2] == size and box in (None, (0, 0, *size[::-1])):
         return image
     if image.shape[2] == 3:
         picture = Image.fromarray(image).resize(size[::-1], kernel, box)

@@ -97,12 +97,13 @@ class Split:
     """The pictures of one split.
 
     Attributes:
+      shape: (height, width, channels) of every picture.
       labels: int32 [n], or uint8 [n, K] with several labels a picture.
       sizes: int32 [n, 2], the true (height, width) of pictures on a canvas; None where they fill it.
     """
 
     def __init__(self, dataset: Dataset, name: str):
-        self.name = name
+        self.name, self.shape = name, dataset.shape
         self._dataset = dataset
         self.labels = self._load(f"{name}-labels.npy")
         self.sizes = self._load(f"{name}-sizes.npy") if dataset.rule["resize"] == "pad" else None
@@ -192,3 +193,9 @@ class Split:
 def shard_name(split: str, number: int, store: Store) -> str:
     """Returns the file name of one shard."""
     return f"{split}-{number:05d}.{'npy' if store == 'pixels' else 'array_record'}"
+
+
+def rule_of(config: Data) -> dict[str, Any]:
+    """Returns the options by which pictures are read, for `Dataset.rule`."""
+    names = ("resize", "size", "interpolation", "max_value", "max_pixels", "max_bytes")
+    return {name: getattr(config, name) for name in names}

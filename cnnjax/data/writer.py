@@ -23,7 +23,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.logs import Tick, progress, say
 from cnnjax.core.statistics import Moments
 from cnnjax.data.decode import BadPictureError, load
-from cnnjax.data.shards import Dataset, Store, shard_name
+from cnnjax.data.shards import Dataset, Store, rule_of, shard_name
 from cnnjax.data.sources import Pictures, Source
 
 SHARD_BYTES = 256 << 20  # of pixels
@@ -168,7 +168,6 @@ class Writer:
                 measured.add_json(record)
         if skipped:
             say(f"left out {len(skipped)} bad pictures, such as {skipped[0]}")
-        rule = ("resize", "size", "interpolation", "max_value", "max_pixels", "max_bytes")
         dataset = Dataset(
             folder=self.folder,
             class_names=self.source.class_names,
@@ -176,7 +175,7 @@ class Writer:
             counts=counts,
             shape=self.shape,
             store=self.store,
-            rule={name: getattr(self.config, name) for name in rule},
+            rule=rule_of(self.config),
             statistics=measured.statistics(),
             digest=sha.hexdigest(),
             skipped=tuple(skipped),

@@ -23,7 +23,8 @@ from cnnjax.robustness import figures
 from cnnjax.robustness.changes import CHANGES
 from cnnjax.robustness.corruptions import CORRUPTIONS, SMALL
 from cnnjax.robustness.subject import SEED, Subject
-from cnnjax.training.measure import evaluation_size, loader, pictures_of
+from cnnjax.training.assemble import loader
+from cnnjax.training.measure import evaluation_size, pictures_of
 from cnnjax.training.trained import Which, open_run
 
 CORRUPTED = "corruptions"

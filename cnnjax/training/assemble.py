@@ -2,17 +2,21 @@
 
 import dataclasses
 import functools
-from typing import Literal
+import os
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
+from cnnjax import data
 from cnnjax.augment import pipeline
 from cnnjax.augment.normalise import as_levels, normalise
 from cnnjax.config import Experiment
 from cnnjax.core import keys
 from cnnjax.core.errors import UserError
-from cnnjax.data import Dataset
+from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import views
 from cnnjax.models import Model, create_model
 from cnnjax.optim import optimizers, schedules
@@ -39,11 +43,11 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
         raise UserError(f"{config.data.source} gives several labels a picture; set config.train.loss=sigmoid")
     model = dataclasses.replace(config.model, num_classes=classes, input_size=size)
     reading = dataset.reading
-    data = dataclasses.replace(config.data, resize=reading.resize, size=reading.size, channels=shape[2])
+    pictures = dataclasses.replace(config.data, resize=reading.resize, size=reading.size, channels=shape[2])
     augment = config.augment
     if augment.normalize == "auto":
         augment = dataclasses.replace(augment, normalize="dataset")
-    return dataclasses.replace(config, data=data, model=model, augment=augment)
+    return dataclasses.replace(config, data=pictures, model=model, augment=augment)
 
 
 def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
@@ -114,3 +118,17 @@ def overfit_indices(config: Experiment, pictures: int) -> np.ndarray | None:
     if count > pictures:
         raise UserError(f"config.train.overfit={count}, but there are only {pictures} training pictures")
     return keys.generator(config.train.seed, "overfit").permutation(pictures)[:count]
+
+
+def is_resident(config: Experiment, dataset: Dataset) -> bool:
+    """Whether pictures are kept on the devices: as the recipe says, else where they fit."""
+    return config.data.loader == "resident" or (config.data.loader == "auto" and data.fits(dataset))
+
+
+def loader(config: Experiment, dataset: Dataset, mesh: Mesh) -> Callable[[Split, Any], Any]:
+    """How splits reach the devices: resident or streamed, by size or as the recipe says; both give the same batches."""
+    threads = config.data.threads or os.cpu_count() or 1
+    if is_resident(config, dataset):
+        return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
+    prefetch = config.data.prefetch
+    return lambda split, indices: data.Streamed(split, mesh, indices, threads=threads, prefetch=prefetch)

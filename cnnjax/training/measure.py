@@ -1,7 +1,6 @@
 """A run held against pictures: which they are, how they reach the devices, and what the network says of them."""
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,9 @@ from cnnjax.core.mesh import replicated
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import split as evaluation
 from cnnjax.training import converted
+from cnnjax.training.assemble import loader
 from cnnjax.training.step import embed_step, eval_step, predict_step
 from cnnjax.training.trained import Run
-
-
-def loader(config: Experiment, dataset: Dataset, mesh: Any) -> Callable[[Split, Any], Any]:
-    """How splits reach the devices: resident or streamed, by size or as the recipe says; both give the same batches."""
-    threads = config.data.threads or os.cpu_count() or 1
-    if config.data.loader == "resident" or (config.data.loader == "auto" and data.fits(dataset)):
-        return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
-    prefetch = config.data.prefetch
-    return lambda split, indices: data.Streamed(split, mesh, indices, threads=threads, prefetch=prefetch)
 
 
 def evaluation_size(config: Experiment, mesh: Any) -> int:

@@ -8,7 +8,7 @@ import pytest
 from cnnjax.core.mesh import make_mesh
 from cnnjax.data.order import TrainingRows
 from cnnjax.data.resident import Resident
-from cnnjax.data.stream import Streamed
+from cnnjax.data.stream import Buffers, Streamed
 
 
 @dataclass
@@ -21,6 +21,10 @@ class Pictures:
 
     def __len__(self):
         return self.count
+
+    @property
+    def shape(self):
+        return self.side, self.side, 3
 
     @property
     def labels(self):
@@ -64,3 +68,34 @@ def test_masks_travel_along():
     for source in (Resident(pictures, make_mesh()), Streamed(pictures, make_mesh())):
         (batch,) = source.batches(rows)
         np.testing.assert_array_equal(np.asarray(batch["mask"]), np.arange(8))
+
+
+def test_memory_is_used_again_only_when_nobody_holds_it():
+    buffers = Buffers((4, 8, 8, 3))
+    first = buffers.take()
+    place, part = first.ctypes.data, first[1:][:, 2:]  # a view of a view
+    part[...] = 7
+    del first
+    second = buffers.take()
+    second[...] = 9
+    assert second.ctypes.data != place
+    assert (part == 7).all()
+    del part
+    third = buffers.take()
+    assert third.ctypes.data == place
+
+
+def test_batches_that_are_dropped_cost_no_new_memory(monkeypatch):
+    taken, take = set(), Buffers.take
+
+    def counted(self):
+        array = take(self)
+        taken.add(array.ctypes.data)
+        return array
+
+    monkeypatch.setattr(Buffers, "take", counted)
+    pictures = Pictures(200)
+    rows = TrainingRows(0, len(pictures), 16, start=0, stop=60)
+    for batch, row in zip(Streamed(pictures, make_mesh(), threads=2, prefetch=2).batches(rows), rows, strict=True):
+        np.testing.assert_array_equal(np.asarray(batch["images"]), pictures.gather(row["index"]))
+    assert len(taken) < 20

@@ -18,6 +18,8 @@ from cnnjax.core.mesh import make_mesh
 from cnnjax.core.rundir import RunDir
 from cnnjax.recipes import override
 from cnnjax.run import evaluate, open_run, repeat, train
+from cnnjax.training.loop import Loop
+from cnnjax.training.step import train_step
 
 
 def losses(workdir):
@@ -204,6 +206,29 @@ def test_repeat_trains_a_folder_for_each_seed(tiny, tmp_path):
     assert result["mean"] == pytest.approx(np.mean(scores))
     assert result["deviation"] == pytest.approx(np.std(scores, ddof=1))
     assert result["runs"][0]["params_digest"] != result["runs"][1]["params_digest"]
+
+
+def test_a_run_traces_once_and_never_copies_its_state(tiny, tmp_path, monkeypatch):
+    traces, gone = [], []
+
+    def traced(state, batch, parts):
+        traces.append(batch["images"].shape)
+        return train_step(state, batch, parts)
+
+    class Watched(Loop):
+        def run(self, state, progress, batches):
+            first = jax.tree.leaves((state.params, state.batch_stats, state.opt_state))
+            end = super().run(state, progress, batches)
+            gone.extend(leaf.is_deleted() for leaf in first)
+            return end
+
+    monkeypatch.setattr("cnnjax.run.train_step", traced)
+    monkeypatch.setattr("cnnjax.run.Loop", Watched)
+    train(tiny(train__epochs=3), tmp_path / "run")
+    assert len(losses(tmp_path / "run")) == 15, "three epochs with their validations"
+    assert traces == [(16, 12, 12, 1)]
+    assert gone
+    assert all(gone), "the next step took the memory of the first state"
 
 
 def test_memory_is_flat_over_two_thousand_steps(tiny, tmp_path):

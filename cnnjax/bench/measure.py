@@ -1,0 +1,273 @@
+"""`cnnjax bench`: a recipe's training steps, taken and timed as the loop takes them, and where their time goes."""
+
+import dataclasses
+import functools
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from cnnjax import data, recipes
+from cnnjax.bench import synthetic as made_up
+from cnnjax.bench.peaks import peak
+from cnnjax.config import Experiment
+from cnnjax.core import meters
+from cnnjax.core.arrays import Array, Batch
+from cnnjax.core.errors import UserError
+from cnnjax.core.mesh import by_batch, check_batch, make_mesh, replicated
+from cnnjax.data import Dataset
+from cnnjax.data.feed import put
+from cnnjax.data.stream import IN_FLIGHT
+from cnnjax.training import assemble
+from cnnjax.training.loop import Length
+from cnnjax.training.step import Parts, as_targets, eval_step, train_step
+
+WARM_UP = 3  # steps
+SECONDS = 10.0  # of measuring, unless the number of steps is given
+BETWEEN = (10, 1000)  # steps, likewise
+
+
+def bench(
+    config: Experiment,
+    *,
+    synthetic: bool = False,
+    augment: bool = False,
+    input_only: bool = False,
+    steps: int | None = None,
+    data_dir: Any = None,
+) -> dict[str, Any]:
+    """Measures the training of a recipe in its steady state.
+
+    Args:
+      config: the recipe.
+      synthetic: the batch is noise that is on the device already, so that model and optimiser are left alone.
+      augment: with synthetic: the noise is bytes, which are augmented and normalised in the step.
+      input_only: leaves out the model: a step is reading, transfer and augmentation.
+      steps: to be measured; None: about ten seconds.
+      data_dir: where data are kept.
+
+    Returns:
+      images_per_s; step_ms {median, p95}; compile_s; peak_memory_bytes (of a device; of the process on the CPU);
+      flops_per_step, as the compiler counts them; mfu, their share of the devices' peak, None where that is unknown;
+      split, seconds a step: data_wait (of the host, for the next batch), transfer and compute (of one batch, each by
+      itself, though they overlap in training), evaluation (of a batch of this size); verdict, one sentence; and what
+      was measured.
+
+    Raises:
+      UserError: flags that exclude each other, or a recipe that cannot be run.
+    """
+    if augment and not synthetic:
+        raise UserError("--augment puts augmentation back into --synthetic; give both")
+    if synthetic and input_only and not augment:
+        raise UserError("--synthetic leaves the input out and --input_only the model; add --augment to time that alone")
+    if config.model.name == "knn":
+        raise UserError("knn trains nothing, so there is no step to measure; give a recipe with another model")
+    config, mesh = recipes.validate(config), make_mesh()
+    check_batch(config.data.batch_size, mesh, config.train.accumulate)
+    dataset = made_up.dataset_of(config) if synthetic else data.prepare(config.data, data_dir)
+    config = assemble.resolve(config, dataset)
+    count, size = dataset.counts["train"], config.data.batch_size
+    parts = assemble.assemble(config, dataset, Length.of(config.train, pictures=count, batch_size=size))
+    if synthetic and not augment:
+        parts = prepared(parts)
+    else:
+        assemble.check_pictures(parts, dataset)
+    batches = _batches(config, dataset, mesh, synthetic=synthetic, raw=augment)
+    work = _compile(parts, next(batches), mesh, input_only=input_only)
+    streamed = not (synthetic or assemble.is_resident(config, dataset))
+    ready = config.data.prefetch + IN_FLIGHT if streamed else 0
+    taken = _take(work, batches, WARM_UP + ready, steps)
+    split = {
+        "data_wait": taken.data_wait,
+        "transfer": 0.0 if synthetic else _transfer(config, dataset, taken.batch, mesh),
+        "compute": work.seconds(taken.batch),
+        "evaluation": 0.0 if input_only else _evaluation(parts, work, taken.batch, mesh),
+    }
+    return {
+        "images_per_s": size / statistics.mean(taken.seconds),
+        "step_ms": {"median": 1e3 * statistics.median(taken.seconds), "p95": 1e3 * np.quantile(taken.seconds, 0.95)},
+        "compile_s": work.compile_s,
+        "peak_memory_bytes": _peak_memory(),
+        "flops_per_step": work.flops,
+        "mfu": None
+        if input_only
+        else utilisation(work.flops, statistics.mean(taken.seconds), parts.model.dtype, mesh.size),
+        "split": split,
+        "verdict": _verdict(config, dataset, taken, synthetic=synthetic, input_only=input_only),
+        "model": config.model.name,
+        "input": list(parts.model.input_size),
+        "batch_size": size,
+        "dtype": parts.model.dtype,
+        "device": jax.devices()[0].device_kind,
+        "devices": mesh.size,
+        "steps": len(taken.seconds),
+    }
+
+
+def prepared(parts: Parts) -> Parts:
+    """The same for batches that are cut, varied and normalised already: float32 [N, h, w, C]."""
+    return dataclasses.replace(
+        parts,
+        augment=lambda images, targets, positions, sizes=None: (images, targets),
+        views=lambda images, sizes=None: images[None],
+    )
+
+
+def utilisation(flops: float | None, seconds: float, dtype: str, devices: int) -> float | None:
+    """The share of the devices' peak that a step of so many operations reaches, or None where either is unknown."""
+    best = peak(jax.devices()[0].device_kind, dtype)
+    return flops / seconds / (best * devices) if best and flops else None
+
+
+@dataclass
+class _Work:
+    """A compiled step and the state that goes through it.
+
+    Attributes:
+      step: f(state, batch) -> (state, what to wait for).
+      state: of the next step; None where the model is left out.
+      flops: of a step on all devices, or None.
+    """
+
+    step: Callable[[Any, Batch], tuple[Any, Any]]
+    state: Any
+    compile_s: float
+    flops: float | None
+
+    def __call__(self, batch: Batch) -> Any:
+        self.state, scalars = self.step(self.state, batch)
+        return scalars
+
+    def seconds(self, batch: Batch) -> float:
+        """The time of one step on a batch that is there already."""
+        return _median(lambda: self(batch))
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What a stretch of steps took: the seconds of each, those of them spent waiting, and the last batch."""
+
+    seconds: list[float]
+    data_wait: float
+    batch: Batch
+
+
+def _batches(config: Experiment, dataset: Dataset, mesh: Mesh, *, synthetic: bool, raw: bool) -> Iterator[Batch]:
+    if synthetic:
+        return itertools.repeat(put(made_up.batch_of(config, dataset, raw=raw), by_batch(mesh)))
+    split = dataset.split("train")
+    rows = data.TrainingRows(config.train.seed, len(split), config.data.batch_size, start=0, stop=1 << 31)
+    return assemble.loader(config, dataset, mesh)(split, None).batches(rows)
+
+
+def _compile(parts: Parts, batch: Batch, mesh: Mesh, *, input_only: bool) -> _Work:
+    everywhere = replicated(mesh)
+    if input_only:
+        function = jax.jit(functools.partial(_augment_step, parts=parts), out_shardings=(everywhere, by_batch(mesh)))
+        state = None
+    else:
+        function = jax.jit(functools.partial(train_step, parts=parts), donate_argnums=0, out_shardings=everywhere)
+        state = jax.jit(functools.partial(assemble.first_state, parts), out_shardings=everywhere)()
+    with meters.Stopwatch() as watch:
+        step = function.lower(state, batch).compile()
+    flops = (step.cost_analysis() or {}).get("flops")
+    return _Work(step, state, watch.seconds, flops * mesh.size if flops else None)  # the compiler counts one device's
+
+
+def _augment_step(state: None, batch: Batch, parts: Parts) -> tuple[None, Array]:
+    targets = as_targets(batch["labels"], parts.model.num_classes)
+    return None, parts.augment(batch["images"], targets, batch["position"], batch.get("sizes"))[0]
+
+
+def _take(work: _Work, batches: Iterator[Batch], warm_up: int, steps: int | None) -> _Taken:
+    """Takes steps as the training loop does: the results of one are awaited when the next is under way.
+
+    Batches that were read ahead while the step was compiled would flatter the input, so they are used up first.
+    """
+    began = time.perf_counter()
+    for _ in range(warm_up):
+        jax.block_until_ready(work(next(batches)))
+    if steps is None:
+        guess = SECONDS * warm_up / max(time.perf_counter() - began, 1e-9)
+        steps = int(np.clip(guess, *BETWEEN))
+    waiting, pending, ends = meters.Stopwatch(), None, []
+    for _ in range(steps + 1):
+        with waiting:
+            batch = next(batches)
+        scalars = work(batch)
+        if pending is not None:
+            jax.block_until_ready(pending)
+            ends.append(time.perf_counter())
+        pending = scalars
+    jax.block_until_ready(pending)
+    ends.append(time.perf_counter())
+    return _Taken(np.diff(ends).tolist(), waiting.seconds / (steps + 1), batch)
+
+
+def _transfer(config: Experiment, dataset: Dataset, batch: Batch, mesh: Mesh) -> float:
+    """What crosses to the devices at a step: the batch, or its indices where the pictures are there."""
+    host = jax.device_get(batch)
+    if assemble.is_resident(config, dataset):
+        host = {"index": host["position"], "position": host["position"]}
+    return _median(lambda: put(host, by_batch(mesh)))
+
+
+def _evaluation(parts: Parts, work: _Work, batch: Batch, mesh: Mesh) -> float:
+    batch = batch | put({"mask": np.ones(len(batch["labels"]), np.float32)}, by_batch(mesh))
+    step = jax.jit(functools.partial(eval_step, parts=parts), out_shardings=replicated(mesh))
+    variables = work.state.variables
+    jax.block_until_ready(step(variables, batch))
+    return _median(lambda: step(variables, batch))
+
+
+def _median(call: Callable[[], Any], times: int = 5) -> float:
+    seconds = []
+    for _ in range(times):
+        with meters.Stopwatch() as watch:
+            jax.block_until_ready(call())
+        seconds.append(watch.seconds)
+    return statistics.median(seconds)
+
+
+def _peak_memory() -> int:
+    found = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    return found or meters.peak_memory()
+
+
+def _verdict(config: Experiment, dataset: Dataset, taken: _Taken, *, synthetic: bool, input_only: bool) -> str:
+    if input_only:
+        return "the input alone; input-bound in training where bench --synthetic gives more images/s than this"
+    share = taken.data_wait / statistics.mean(taken.seconds)
+    told = not synthetic and meters.input_bound(
+        share,
+        resident=assemble.is_resident(config, dataset),
+        fits=data.fits(dataset),
+        encoded=dataset.store == "encoded",
+        threads=config.data.threads,
+    )
+    return told or f"compute-bound: the device waits for pictures {share:.0%} of the time"
+
+
+def text(report: dict[str, Any]) -> str:
+    """The same for people: a few lines, the verdict last."""
+    step, split = report["step_ms"], report["split"]
+    size = "x".join(map(str, report["input"]))
+    gflops = f"{report['flops_per_step'] / 1e9:,.1f} GFLOP" if report["flops_per_step"] else "unknown"
+    mfu = f"{report['mfu']:.1%} of the peak" if report["mfu"] is not None else "the device's peak is not known"
+    rows = {
+        "measured": f"{report['model']}, {size}, batch {report['batch_size']}, {report['dtype']}, "
+        f"{report['devices']} x {report['device']}, {report['steps']} steps",
+        "images/s": f"{report['images_per_s']:,.0f}",
+        "step": f"{step['median']:.2f} ms median, {step['p95']:.2f} ms at 95 %, {gflops}; {mfu}",
+        "compile": meters.duration(report["compile_s"]),
+        "memory": f"{report['peak_memory_bytes'] / 2**20:,.0f} MiB at most",
+        "ms a step": ", ".join(f"{name.replace('_', ' ')} {1e3 * value:.2f}" for name, value in split.items()),
+        "verdict": report["verdict"],
+    }
+    return "\n".join(f"{name:10} {value}" for name, value in rows.items())

@@ -1,0 +1,89 @@
+"""Made-up pictures in the shapes that a recipe states, so that nothing is read, decoded or downloaded."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnnjax.config import Experiment
+from cnnjax.core import keys
+from cnnjax.core.arrays import Tree
+from cnnjax.core.errors import UserError
+from cnnjax.core.statistics import Statistics
+from cnnjax.data import Dataset, rule_of
+
+PICTURES = 1 << 20  # training pictures where nobody knows better
+
+
+def dataset_of(config: Experiment, pictures: int = PICTURES) -> Dataset:
+    """Returns the description of a data set that a recipe could be trained on, without any pictures behind it.
+
+    Raises:
+      UserError: the recipe leaves the input size or the number of classes to the data.
+    """
+    model, options = config.model, config.data
+    if model.input_size is None or model.num_classes is None:
+        raise UserError(
+            "this recipe takes its input size and number of classes from the data; set config.model.input_size=H,W,C "
+            "and config.model.num_classes=K"
+        )
+    height, width = options.size or model.input_size[:2]
+    channels = model.input_size[2]
+    axes = np.eye(channels)
+    return Dataset(
+        folder=None,  # type: ignore[arg-type]
+        class_names=tuple(f"class {number}" for number in range(model.num_classes)),
+        multi_label=False,
+        counts={"train": pictures},
+        shape=(height, width, channels),
+        store="pixels",
+        rule=rule_of(options) | {"resize": "pad" if options.resize == "pad" else "none"},
+        statistics=Statistics.from_json(
+            {
+                "mean": np.full(channels, 127.5),
+                "std": np.full(channels, 64.0),
+                "covariance": axes * 64.0**2,
+                "eigenvalues": np.full(channels, 64.0**2),
+                "eigenvectors": axes,
+            }
+        ),
+        digest="",
+        skipped=(),
+        shards={},
+    )
+
+
+def batch_shapes(config: Experiment, dataset: Dataset, *, raw: bool) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes of a batch.
+
+    Args:
+      config: with the number of classes and the input size filled in.
+      raw: uint8 pictures as they are stored; else float32 as the net sees them, cut, varied and normalised.
+    """
+    count, spec = config.data.batch_size, jax.ShapeDtypeStruct
+    images = spec((count, *dataset.shape), np.uint8) if raw else spec((count, *_input(config)), np.float32)
+    shapes = {"images": images, "labels": spec((count,), np.int32), "position": spec((count,), np.uint32)}
+    if raw and dataset.reading.resize == "pad":
+        shapes["sizes"] = spec((count, 2), np.int32)
+    return shapes
+
+
+def batch_of(config: Experiment, dataset: Dataset, *, raw: bool) -> Tree:
+    """Returns one host batch of noise in these shapes."""
+    rng, shapes = keys.generator(config.train.seed, "synthetic"), batch_shapes(config, dataset, raw=raw)
+    images = shapes["images"]
+    noise = rng.integers(0, 256, images.shape, np.uint8) if raw else rng.standard_normal(images.shape, np.float32)
+    count = config.data.batch_size
+    batch: dict[str, Any] = {
+        "images": noise,
+        "labels": rng.integers(0, len(dataset.class_names), count, np.int32),
+        "position": np.arange(count, dtype=np.uint32),
+    }
+    if "sizes" in shapes:
+        batch["sizes"] = np.tile(np.array(dataset.shape[:2], np.int32), (count, 1))
+    return batch
+
+
+def _input(config: Experiment) -> tuple[int, int, int]:
+    assert config.model.input_size is not None
+    return config.model.input_size
