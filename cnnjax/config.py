@@ -205,6 +205,9 @@ class Evaluate:
     views: Literal["single", "ten_crop"] = option(
         "single", "ten_crop: corners and centre and their mirrors, soft-max averaged (AlexNet's test)", free=True
     )
+    report: bool = option(
+        True, "end a training with the whole report and report.html, not with figures alone", free=True
+    )
 
 
 @dataclass(frozen=True)

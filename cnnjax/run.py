@@ -8,7 +8,8 @@ import dataclasses
 import functools
 import itertools
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import check_batch, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
-from cnnjax.evaluation import metrics, neighbours, predictions
+from cnnjax.evaluation import gallery, metrics, neighbours, predictions
 from cnnjax.evaluation import report as reports
 from cnnjax.models import create_model, summary
 from cnnjax.models.base import find
+from cnnjax.models.catalogue import catalogue
 from cnnjax.optim import OPTIMIZERS, schedules
-from cnnjax.report import charts
+from cnnjax.report import charts, write_comparison, write_page
 from cnnjax.training import claim, converted, loop, transfer
 from cnnjax.training.assemble import (
     assemble,
@@ -42,7 +44,10 @@ from cnnjax.training.loop import Length, Loop, Record
 from cnnjax.training.measure import Judge, evaluation_size, loader, measure
 from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step, train_step
-from cnnjax.training.trained import Run, Which, open_run
+from cnnjax.training.trained import Run, Which, open_run, saved_config
+
+SEARCHED_AT_END = 10_000
+"""Training pictures that the report at a training's end looks through for likenesses; more take evaluate --report."""
 
 
 def train(
@@ -135,6 +140,7 @@ def evaluate(
     data_dir: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     report: bool = False,
+    most_searched: int | None = None,
 ) -> dict[str, Any]:
     """Evaluates a run on a split, every picture exactly once, and writes eval/<split>.json.
 
@@ -144,7 +150,8 @@ def evaluate(
       checkpoint: best or last; None: the best where there is one, else the last.
       data_dir: where data are kept.
       overrides: {"evaluate.views": "ten_crop"}: keys that leave what was trained as it is.
-      report: with the scores of every class, calibration and intervals, and predictions/<split>.csv.
+      report: with the scores of every class, calibration and intervals, predictions/<split>.csv, and report.html.
+      most_searched: training pictures up to which the nearest of mistakes are looked for; None: however many.
 
     Returns:
       split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views; of a
@@ -155,7 +162,8 @@ def evaluate(
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
     judge = Judge(run, mesh, split, data_dir)
     pictures = judge.pictures
-    identity = {"checkpoint": run.checkpoint, "step": run.step, "params_digest": trees.digest(run.variables)}
+    digest = trees.digest(run.variables)
+    identity = {"checkpoint": run.checkpoint, "step": run.step, "params_digest": digest}
     identity |= {"views": run.config.evaluate.views}
     folder = RunDir(workdir)
     if report:
@@ -169,7 +177,37 @@ def evaluate(
     else:
         found = {"split": pictures.name, **judge.figures(), **identity}
     files.write_json(folder.evaluation(pictures.name), found)
+    if report:
+        near = most_searched is None or judge.dataset.counts["train"] <= most_searched
+        train = judge.dataset.split("train") if near else None
+        gallery.write(folder, pictures, scores, params_digest=digest, train=train, embed=judge.embed)
+        try:
+            logs.say(f"the report is in {write_page(folder.root, network=_network(folder))}")
+        except ModuleNotFoundError as error:
+            logs.say(f"{folder.report} was not written: {error.name} is not installed")
     return found
+
+
+def report(workdirs: Sequence[str | Path], *, to: str | Path | None = None, published: bool = False) -> Path:
+    """Writes a run's page again, from its folder alone; of several runs one page that compares them.
+
+    Args:
+      workdirs: the run folders.
+      to: the file; None: report.html in the run folder, of several comparison.html here.
+      published: with the nets of the published table in the chart of accuracy against operations.
+
+    Returns:
+      The file.
+    """
+    networks = [_network(RunDir.existing(workdir)) for workdir in workdirs]
+    if len(workdirs) == 1 and not published:
+        return write_page(workdirs[0], network=networks[0], to=to)
+    rows = [
+        {"name": row["name"], "macs": row["macs"], "params": row["params"], "top1": row["weights"][0]["top1"] / 100}
+        for row in (catalogue() if published else [])
+        if row["weights"]
+    ]
+    return write_comparison(workdirs, to or "comparison.html", networks=networks, published=rows)
 
 
 def predict(
@@ -262,6 +300,15 @@ def _check_early(config: Experiment, run: RunDir, mesh: Any) -> None:
     elif ":" not in config.model.name:
         _ = find(config.model.name)
     claim.check_workdir(run, config)
+
+
+def _network(run: RunDir) -> dict[str, Any] | None:
+    """Parameters, operations and layers of a run's model, by shapes alone; None where it has none that can be made."""
+    try:
+        document = files.read_json(run.dataset)
+        return summary.summarise(build_model(saved_config(run), multi_label=document["multi_label"])).to_json()
+    except (UserError, OSError):  # nearest neighbours, and nets of one's own that are no longer there
+        return None
 
 
 def _check_validation(config: Experiment, validates: bool) -> None:
@@ -361,7 +408,13 @@ def _finish(
     report = files.read_json(run.evaluation(split)) if run.evaluation(split).is_file() else {}
     if any(report.get(key) != value for key, value in expected.items()):
         overrides = {"evaluate.views": config.evaluate.views}
-        report = evaluate(run.root, split=split, data_dir=data_dir, overrides=overrides)
+        whole = config.evaluate.report
+        if whole and find_spec("sklearn") is None:
+            logs.say("there is no report: scikit-learn is not installed")
+            whole = False
+        report = evaluate(
+            run.root, split=split, data_dir=data_dir, overrides=overrides, report=whole, most_searched=SEARCHED_AT_END
+        )
     if logs.read_metrics(run.metrics):
         try:
             charts.curves(run.metrics, run.figures / "curves.png", test=report if split == "test" else None)
@@ -376,4 +429,4 @@ def _finish(
     return report
 
 
-__all__ = ["Run", "evaluate", "open_run", "predict", "repeat", "summarise", "train"]
+__all__ = ["Run", "evaluate", "open_run", "predict", "repeat", "report", "summarise", "train"]

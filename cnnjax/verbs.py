@@ -23,7 +23,7 @@ TEXTS = {
     "input": "HxWxC, such as 224x224x3; default: the model's own",
     "arch": "the model of the weights, such as resnet50; cnnjax models lists them",
     "from": "file of weights: .safetensors, .weights.h5, or .pth with --allow_pickle",
-    "to": "file to write a run's weights to, .safetensors",
+    "to": "file to write: convert: a run's weights, .safetensors; report: default report.html in the run folder",
     "source": "whose names the file uses: torchvision, timm, cadene or keras; default: found from the keys",
     "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",
     "classes": "file with a class name a line; default: numbers",
@@ -38,7 +38,8 @@ NUMBERS = {
 }
 SWITCHES = {
     "debug": "show the traceback of an error",
-    "report": "also the scores of every class, calibration, intervals, and predictions/<split>.csv",
+    "report": "also the scores of every class, calibration, intervals, predictions/<split>.csv, and report.html",
+    "published": "set the published nets beside the runs in the chart of accuracy against operations",
     "json": "print one JSON document on stdout",
     "allow_pickle": "let PyTorch read a pickled file, weights only; give it for files that you trust",
     "markdown": "print the table of docs/models.md",
@@ -99,6 +100,15 @@ def _evaluate(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -
     for name, value in report.items():
         if not isinstance(value, (dict, list)):  # what is larger stands in eval/<split>.json
             print(f"{name:14} {value}")
+
+
+def _report(flag: flags.FlagValues, _: dict[str, str], workdirs: list[str]) -> None:
+    workdirs = [flag.workdir] * bool(flag.workdir) + workdirs
+    if not workdirs:
+        raise UserError("report needs a run folder; name one or several after it")
+    from cnnjax import run
+
+    print(run.report(workdirs, to=flag.to, published=flag.published))
 
 
 def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:
@@ -219,6 +229,13 @@ VERBS = {
         "exact metrics of a run on a split",
         ("workdir", "split", "checkpoint", "data_dir", "report", "json"),
         "cnnjax evaluate --workdir runs/lenet_digits --split test",
+    ),
+    "report": Verb(
+        _report,
+        "a run's report.html again from its folder, or one page that compares several runs",
+        ("workdir", "to", "published"),
+        "cnnjax report runs/lenet_digits",
+        files=True,
     ),
     "predict": Verb(
         _predict,

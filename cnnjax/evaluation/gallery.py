@@ -32,14 +32,23 @@ class Pictures(Protocol):
     def gather(self, indices: HostArray, /) -> HostArray: ...
 
 
-Embed = Callable[[Pictures, HostArray | None], Iterable[HostArray]]
-"""f(split, indices or None for all) -> features float32 [B, F] of its pictures, batch by batch."""
+Embed = Callable[[Any, HostArray | None], Iterable[HostArray]]
+"""f(Pictures, indices or None for all) -> their features float32 [B, F], batch by batch."""
 
 
-def write(run: RunDir, pictures: Pictures, probabilities: HostArray, train: Pictures | None, embed: Embed) -> None:
+def write(
+    run: RunDir,
+    pictures: Pictures,
+    probabilities: HostArray,
+    *,
+    params_digest: str,
+    train: Pictures | None,
+    embed: Embed,
+) -> None:
     """Looks for what is worth showing of a split's predictions and keeps it in the run folder.
 
     Args:
+      params_digest: of the parameters that were evaluated, so that a reader sees what belongs together.
       probabilities: [N, K], in the order of `pictures`.
       train: where nearest pictures are looked for; None: nowhere.
       embed: features of pictures.
@@ -55,7 +64,7 @@ def write(run: RunDir, pictures: Pictures, probabilities: HostArray, train: Pict
         arrays |= {"train_index": alike, "train_images": thumbnails(train, alike)}
     with files.atomic(run.pictures(pictures.name)) as file:
         np.savez_compressed(file, **arrays)
-    files.write_json(run.errors(pictures.name), found)
+    files.write_json(run.errors(pictures.name), {"params_digest": params_digest, **found})
 
 
 def _nearest(mistakes: list[dict[str, Any]], pictures: Pictures, train: Pictures, embed: Embed) -> HostArray:

@@ -6,8 +6,10 @@ from typing import Any
 from cnnjax.report import drawing
 from cnnjax.report.elements import count
 
-LARGEST = 1600
-"""Area of the largest bubble in square points."""
+LARGEST, SMALLEST = 1600, 12
+"""Areas of bubbles in square points; no parameters would be none."""
+ROOM = (0.16, 0.035)
+"""What a name takes of the panel, across and up."""
 
 
 def bubbles_svg(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -24,32 +26,45 @@ def bubbles_svg(rows: Sequence[Mapping[str, Any]]) -> str:
     ordered = sorted(rows, key=lambda row: (not row["published"], -row["params"]))  # own ones last, small ones on top
     for number, row in enumerate(ordered):
         colour = drawing.MUTED if row["published"] else drawing.SERIES[0]
-        area = max(LARGEST * row["params"] / largest, 6)
+        area = max(LARGEST * row["params"] / largest, SMALLEST)
         panel.scatter(
             [row["macs"]], [row["top1"]], s=area, color=colour, alpha=0.35, linewidths=0.8, gid=f"tip-{number}"
         )
-    best = 0.0
-    for row in sorted(rows, key=lambda row: (row["macs"], -row["top1"])):
-        if not row["published"] or row["top1"] > best:
-            panel.annotate(
-                row["name"],
-                (row["macs"], row["top1"]),
-                xytext=(4, 4),
-                textcoords="offset points",
-                fontsize=7 if row["published"] else 9,
-                color=drawing.INK,
-                parse_math=False,
-            )
-        if row["published"]:
-            best = max(best, row["top1"])
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter(lambda x, _: count(x))
     panel.xaxis.set_minor_formatter(lambda x, _: "")
     panel.margins(0.1)
     panel.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     drawing.dress(panel, "", "multiply-adds of one picture", "top-1")
+    _name(panel, rows)
     tips = [
         f"{row['name']}: {row['top1']:.1%}, {count(row['params'])} parameters, {count(row['macs'])} multiply-adds"
         for row in ordered
     ]
     return drawing.svg(figure, "bubbles", "Top-1 against multiply-adds; the area shows the parameters", tips=tips)
+
+
+def _name(panel: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Names one's own nets, and of the published ones that are better than all cheaper ones those that find room."""
+    taken: list[Any] = []
+    best = 0.0
+    own = sorted((row for row in rows if not row["published"]), key=lambda row: row["macs"])
+    others = sorted((row for row in rows if row["published"]), key=lambda row: (row["macs"], -row["top1"]))
+    panel.autoscale_view()
+    to_panel = panel.transData + panel.transAxes.inverted()
+    for row in own + others:
+        place = to_panel.transform((row["macs"], row["top1"]))
+        free = all((abs(place - other) > ROOM).any() for other in taken)
+        if row["published"] and (row["top1"] <= best or not free):
+            continue
+        best = row["top1"] if row["published"] else best
+        taken.append(place)
+        panel.annotate(
+            row["name"],
+            (row["macs"], row["top1"]),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=7 if row["published"] else 9,
+            color=drawing.INK,
+            parse_math=False,
+        )

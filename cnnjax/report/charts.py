@@ -50,7 +50,7 @@ def curves_svg(records: Records, *, test: Any = None) -> list[str]:
     """The same panels, each as an <svg> of its own, so that a page can set them beside or below each other."""
     found = []
     for name in _panels(records):
-        figure, panel = drawing.new()
+        figure, panel = drawing.new(right=0.15 if name == "lr" else 1.25)
         _draw(panel, _thinned(records), name, test)
         found.append(drawing.svg(figure, f"curve-{name}", f"{TITLES[name]} over the epochs"))
     return found
@@ -68,7 +68,8 @@ def overlaid_svg(runs: Mapping[str, Records], name: str) -> str:
         epochs, values = _series(_thinned(records), f"val/{name}")
         if not values:
             epochs, values = _series(_thinned(records), f"train/{name}")
-        panel.plot(epochs, values, linewidth=1.4, label=title, **drawing.series(number))
+        mark = {"marker": "o", "markersize": 3} if len(values) <= 40 else {}
+        panel.plot(epochs, values, linewidth=1.4, label=title, **drawing.series(number), **mark)
     _dress(panel, name, "Validation: " + TITLES[name].lower())
     drawing.key(panel)
     return drawing.svg(figure, f"overlaid-{name}", f"{TITLES[name]} of all runs over the epochs")

@@ -89,6 +89,9 @@ def collect(root: str | Path) -> Collected:
     evaluations = {split: _document(run.evaluation(split)) for split in SPLITS if run.evaluation(split).is_file()}
     dataset = _document(run.dataset)
     split = next(iter(evaluations), "")
+    errors = _document(run.errors(split))
+    if errors.get("params_digest") != evaluations.get(split, {}).get("params_digest"):
+        errors = {}  # of an earlier evaluation, of other parameters
     pictures, train_pictures = _pictures(run.pictures(split))
     return Collected(
         folder=run,
@@ -98,7 +101,7 @@ def collect(root: str | Path) -> Collected:
         metrics=logs.read_metrics(run.metrics),
         evaluations=evaluations,
         classes=list(dataset.get("class_names", [])),
-        errors=_document(run.errors(split)),
+        errors=errors,
         pictures=pictures,
         train_pictures=train_pictures,
         figures=sorted(path for path in run.figures.rglob("*.png") if path.name != "curves.png"),

@@ -78,7 +78,7 @@ def _figures(
             value = run.evaluation.get(key)
             inside = escape(text(value))
             if interval := (run.evaluation.get("intervals") or {}).get(key):
-                inside += f"<br><small>{escape(text(interval[0]))} to {escape(text(interval[1]))}</small>"
+                inside += f"<br><small>{' to '.join(escape(text(bound)) for bound in interval)}</small>"
             if value is not None and value == best.get(key):
                 inside = f'<span class="best">{inside}</span>'
             cells.append(("", inside))

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from cnnjax.report.collect import Collected
-from cnnjax.report.elements import link, note, percent, picture, scrolling, table
+from cnnjax.report.elements import link, percent, picture, scrolling, table
 
 MOST_CLASSES = 30
 """Of a matrix; more give a list of pairs."""
@@ -30,8 +30,7 @@ def confusion(run: Collected) -> str:
         overview = f"<div>{_list(matrix, run.classes, shown)}</div>"
     panels = "".join(_pair(run, pair, sum(matrix[pair["label"]])) for pair in pairs if pair["pictures"])
     if panels:
-        hint = note("Choose a number to see its pictures.")
-        return f'{hint}<div class="confusion">{overview}<div class="pairs" aria-live="polite">{panels}</div></div>'
+        return f'<div class="confusion">{overview}<div class="pairs" aria-live="polite">{panels}</div></div>'
     return overview
 
 
@@ -51,7 +50,7 @@ def _matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], shown: set[
         )
         lines.append(f'<tr><th scope="row">{names[label]}</th>{cells}</tr>')
     inside = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
-    caption = "Confusion matrix: rows are the labels, columns what the network said"
+    caption = "Rows are the labels, columns what the network said; a number leads to its pictures"
     return f"<div>{scrolling(f'<table class=matrix>{inside}</table>', caption)}</div>"
 
 

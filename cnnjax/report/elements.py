@@ -129,7 +129,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def count(value: float) -> str:
     """A large number in short: 469 k, 61.7 M."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value:g}"

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from cnnjax.core.mesh import replicated
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import split as evaluation
 from cnnjax.training import converted
-from cnnjax.training.step import eval_step, predict_step
+from cnnjax.training.step import embed_step, eval_step, predict_step
 from cnnjax.training.trained import Run
 
 
@@ -89,7 +89,8 @@ class Judge:
       data_dir: where data are kept.
 
     Attributes:
-      pictures: the split.
+      dataset: all pictures that the run is held against.
+      pictures: the split of them.
     """
 
     def __init__(self, run: Run, mesh: Any, split: str | None = None, data_dir: str | Path | None = None):
@@ -97,9 +98,9 @@ class Judge:
         if split is None:
             wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
             split = next((name for name in wanted if name in dataset.counts), "test")
-        self.run, self.pictures = run, dataset.split(split)
-        self._mesh = mesh
-        self._source = loader(run.config, dataset, mesh)(self.pictures, None)
+        self.run, self.dataset, self.pictures = run, dataset, dataset.split(split)
+        self._mesh, self._load = mesh, loader(run.config, dataset, mesh)
+        self._source = self._load(self.pictures, None)
         self._variables = jax.device_put(run.variables, replicated(mesh))
 
     def figures(self) -> dict[str, Any]:
@@ -114,6 +115,19 @@ class Judge:
             return [predict_step(variables, batch, self.run.parts, value) for value in temperatures]
 
         return list(self._over(step, evaluation.collect))
+
+    def embed(self, pictures: Split, indices: HostArray | None) -> Iterator[HostArray]:
+        """Yields features float32 [B, F] of the pictures at `indices` (None: all) in batches; see `Model.embed`."""
+        count = len(pictures) if indices is None else len(indices)
+        rows = evaluation.batches(count, evaluation_size(self.run.config, self._mesh))
+        feed = self._load(pictures, indices).batches([{"index": index, "mask": mask} for index, mask in rows])
+        for batch in feed:
+            features = self._embed(self._variables, batch)
+            yield jax.device_get(features)[: int(jax.device_get(batch["mask"]).sum())]
+
+    @functools.cached_property
+    def _embed(self) -> Callable[..., Any]:
+        return jax.jit(functools.partial(embed_step, parts=self.run.parts), out_shardings=replicated(self._mesh))
 
     def _over(self, step: Callable[..., Any], gather: Any) -> Any:
         jitted = jax.jit(step, out_shardings=replicated(self._mesh))

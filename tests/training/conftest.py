@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnjax.config import Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import Data, Evaluate, Experiment, Model, Optimizer, Train
 from cnnjax.recipes import override
 
 NET = "plain:conv8 >> bn >> relu >> pool >> drop0.2 >> fc16 >> relu"
@@ -35,5 +35,6 @@ def tiny(archive):
         model=Model(name=NET),
         optimizer=Optimizer(name="sgd", lr=0.05),
         train=Train(epochs=3, log_every=1, tensorboard=False),
+        evaluate=Evaluate(report=False),
     )
     return lambda **changes: override(config, {key.replace("__", "."): value for key, value in changes.items()})
