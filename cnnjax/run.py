@@ -202,11 +202,7 @@ def report(workdirs: Sequence[str | Path], *, to: str | Path | None = None, publ
     networks = [_network(RunDir.existing(workdir)) for workdir in workdirs]
     if len(workdirs) == 1 and not published:
         return write_page(workdirs[0], network=networks[0], to=to)
-    rows = [
-        {"name": row["name"], "macs": row["macs"], "params": row["params"], "top1": row["weights"][0]["top1"] / 100}
-        for row in (catalogue() if published else [])
-        if row["weights"]
-    ]
+    rows = _published() if published else []
     return write_comparison(workdirs, to or "comparison.html", networks=networks, published=rows)
 
 
@@ -300,6 +296,16 @@ def _check_early(config: Experiment, run: RunDir, mesh: Any) -> None:
     elif ":" not in config.model.name:
         _ = find(config.model.name)
     claim.check_workdir(run, config)
+
+
+def _published() -> list[dict[str, Any]]:
+    """Name, operations, parameters and top-1 of the published nets, by weights of the input size that is counted."""
+    rows = []
+    for row in catalogue():
+        fitting = [one for one in row["weights"] if one["input"] == row["input_size"][0]]
+        if fitting:
+            rows.append({name: row[name] for name in ("name", "macs", "params")} | {"top1": fitting[0]["top1"] / 100})
+    return rows
 
 
 def _network(run: RunDir) -> dict[str, Any] | None:

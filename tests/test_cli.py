@@ -58,7 +58,14 @@ def test_the_whole_way(recipe, folder, capsys):
     assert (status, out) == (0, "")
     assert "test: top-1 " in err
     run = Path("runs/pets")
-    for name in ("config.json", "environment.json", "metrics.jsonl", "eval/test.json", "figures/curves.png"):
+    for name in (
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "eval/test.json",
+        "figures/curves.png",
+        "report.html",
+    ):
         assert (run / name).is_file(), name
     assert list(run.glob("events.*"))
     status, out, _ = call(capsys, "evaluate", "--workdir", str(run), "--json")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -120,9 +121,9 @@ def _pictures(path: Path) -> tuple[dict[int, HostArray], dict[int, HostArray]]:
     if not path.is_file():
         return {}, {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise UserError(f"{path} is cut off or damaged; write it again with cnnjax evaluate --report") from error
     shown, train = (
         dict(zip(found.get(f"{part}index", np.zeros(0)).tolist(), found.get(f"{part}images", []), strict=True))

@@ -41,8 +41,9 @@ def render(
     """
     named = dict(zip(titles(runs), runs, strict=True))
     alike = len({(run.dataset.get("digest"), run.split) for run in runs}) == 1
+    title = f"{len(runs)} runs compared" if len(runs) > 1 else f"{runs[0].name} beside published nets"
     body = (
-        f"<header><h1>{len(runs)} runs compared</h1><p>{escape(', '.join(named))}</p></header><main>"
+        f"<header><h1>{escape(title)}</h1><p>{escape(', '.join(named))}</p></header><main>"
         + section("summary", "Figures", _figures(named, networks, alike, beside))
         + section("curves", "Training", *drawn(lambda: [row(*_curves(named))]))
         + section("complexity", "Accuracy against complexity", *drawn(lambda: _bubbles(named, networks, published)))
@@ -50,7 +51,7 @@ def render(
         + section("config", "What differs", _differences(named))
         + "</main>"
     )
-    return elements.page(f"{len(runs)} runs | cnnjax", body)
+    return elements.page(f"{title} | cnnjax", body)
 
 
 def titles(runs: Sequence[Collected]) -> list[str]:
@@ -87,7 +88,8 @@ def _figures(
         rows.append(cells)
     head = ["run", "model", "split", *(item[1] for item in measures), "parameters", "multiply-adds", "epochs"]
     text = "" if alike else "The runs were not evaluated on the same pictures: their figures do not rank them."
-    return note(text) + table(head, rows, caption="Best in bold, with 95 % intervals where they are known")
+    caption = "Small print: 95 % intervals by the bootstrap over pictures"
+    return note(text) + table(head, rows, caption=caption + ("; the best in bold" if best else ""))
 
 
 def _title(title: str, run: Collected, beside: Path) -> Any:

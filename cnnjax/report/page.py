@@ -62,7 +62,8 @@ def drawn(draw: Any) -> list[str]:
     try:
         return list(draw())
     except ModuleNotFoundError as error:
-        return [note(f"The charts were not drawn: {error.name} is not installed.")]
+        name = (error.name or "a library").partition(".")[0]
+        return [note(f"The charts were not drawn: {name} is not installed.")]
 
 
 def _subtitle(run: Collected) -> str:
