@@ -64,6 +64,7 @@ def test_recipe_trains_three_steps(path, tmp_path, monkeypatch):
         "train.log_every": 1,
         "evaluate.batch_size": 8,
         "evaluate.views": "single",
+        "evaluate.report": False,
     }
     report = train(recipes.override(recipe.config, tiny), tmp_path / "run")
     assert report["count"] > 0

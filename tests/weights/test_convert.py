@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from cnnjax import recipes
 from cnnjax.cli import main
-from cnnjax.config import Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import Data, Evaluate, Experiment, Model, Optimizer, Train
 from cnnjax.core import trees
 from cnnjax.core.rundir import RunDir
 from cnnjax.models import create_model
@@ -179,6 +179,7 @@ def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_pa
         model=Model(name=NAME, init=str(folder / "run")),
         optimizer=Optimizer(name="sgd", lr=0.0),
         train=Train(steps=2, log_every=1, tensorboard=False),
+        evaluate=Evaluate(report=False),
     )
     train(config, tmp_path / "tuned")
     told = capsys.readouterr().err
@@ -207,6 +208,7 @@ def test_grey_pictures_go_on_as_they_began(converted, pets, tmp_path):
         model=Model(name=NAME, init=str(folder / "run"), input_size=(56, 56, 1)),
         optimizer=Optimizer(name="sgd", lr=0.0),
         train=Train(steps=2, log_every=1, tensorboard=False, time_budget=1e-9),
+        evaluate=Evaluate(report=False),
     )
     train(config, tmp_path / "grey")  # stops after the first step, for want of time
     again = recipes.override(config, {"train.time_budget": 0.0})
