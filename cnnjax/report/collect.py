@@ -101,7 +101,7 @@ def collect(root: str | Path) -> Collected:
         dataset=dataset,
         metrics=logs.read_metrics(run.metrics),
         evaluations=evaluations,
-        classes=list(dataset.get("class_names", [])),
+        classes=list(evaluations.get(split, {}).get("classes") or dataset.get("class_names", [])),
         errors=errors,
         pictures=pictures,
         train_pictures=train_pictures,
