@@ -3,7 +3,7 @@
 B0 scaled in width, depth and picture size at once. Two copies of the trained nets exist whose weights have the same
 shapes and fit no other: TensorFlow's own pads strided convolutions behind and has an epsilon of 1e-3, torchvision's and
 timm's pad on both sides, with 1e-5 up to B4. A name means the copy that published.csv tells; with the library before
-it, torchvision/efficientnet_b0 or timm/tf_efficientnetv2_s, the other one.
+it, torchvision/efficientnet_b0 or timm/efficientnet_v2_s, the other one.
 """
 
 import math
@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from cnnjax.models import cards
 from cnnjax.models.base import register_model
-from cnnjax.models.cards import NORMALISE, Paper, Weights, published, published_weights
+from cnnjax.models.cards import NORMALISE, Paper
 from cnnjax.models.initialisers import HE_OUT, UNIFORM_OUT
 from cnnjax.models.inverted_residual import InvertedResidualNet, Stage, Style, round_channels
 
@@ -169,41 +168,32 @@ OTHERS = {
     "timm/efficientnet_b2": ("efficientnet_b2", TIMM),
     "timm/efficientnet_b3": ("efficientnet_b3", TIMM),
     "timm/efficientnet_b4": ("efficientnet_b4", TIMM),
-    "timm/tf_efficientnetv2_s": ("efficientnet_v2_s", TENSORFLOW),
-    "timm/tf_efficientnetv2_m": ("efficientnet_v2_m", TENSORFLOW),
-    "timm/tf_efficientnetv2_l": ("efficientnet_v2_l", TENSORFLOW),
+    "timm/efficientnet_v2_s": ("efficientnet_v2_s", TENSORFLOW),
+    "timm/efficientnet_v2_m": ("efficientnet_v2_m", TENSORFLOW),
+    "timm/efficientnet_v2_l": ("efficientnet_v2_l", TENSORFLOW),
+    "keras/efficientnet_v2_s": ("efficientnet_v2_s", TENSORFLOW),
+    "keras/efficientnet_v2_m": ("efficientnet_v2_m", TENSORFLOW),
+    "keras/efficientnet_v2_l": ("efficientnet_v2_l", TENSORFLOW),
 }
 
-# The sources of weights.csv whose nets are of this style, others are torchvision's
-SOURCES = {TENSORFLOW: ("timm", "keras"), TIMM: ()}
-
-# What weights of timm's own style need, none of which weights.csv has: (side, multiply-adds, crop, levels)
+# What pictures weights of timm's own style need, none of which weights.csv has: (crop, levels)
 TIMM_PICTURES = {
-    "timm/efficientnet_b0": (224, 385814752, 0.875, "imagenet"),
-    "timm/efficientnet_b1": (288, 940109280, 1.0, "half"),
-    "timm/efficientnet_b2": (288, 1087529456, 1.0, "imagenet"),
-    "timm/efficientnet_b3": (320, 1961176448, 1.0, "imagenet"),
-    "timm/efficientnet_b4": (384, 4409549152, 1.0, "imagenet"),
+    "timm/efficientnet_b0": (0.875, "imagenet"),
+    "timm/efficientnet_b1": (1.0, "half"),
+    "timm/efficientnet_b2": (1.0, "imagenet"),
+    "timm/efficientnet_b3": (1.0, "imagenet"),
+    "timm/efficientnet_b4": (1.0, "imagenet"),
 }
 # fmt: on
 
-
-def weights_of(ours: str, style: Style) -> tuple[Weights, ...]:
-    """The weights that a net of these layers and this style can take."""
-    sources = SOURCES.get(style, ("torchvision",))
-    return tuple(one for one in published_weights().get(ours, ()) if one.source in sources)
-
-
 for name, row in NETS.items():
-    register_model(name, paper=row.paper, weights=weights_of(name, row.style))(row.build())
+    register_model(name, paper=row.paper)(row.build())
 
 for name, (ours, style) in OTHERS.items():
-    row, counts = replace(NETS[ours], style=style), replace(published()[ours], reference=name.replace("/", " "))
+    row = replace(NETS[ours], style=style)
     pictures: dict[str, Any] = {}
-    if style is TIMM:
-        side, macs, crop, levels = TIMM_PICTURES[name]
+    if name in TIMM_PICTURES:
+        crop, levels = TIMM_PICTURES[name]
         mean, std = NORMALISE[levels]
-        counts = replace(counts, side=side, macs=macs)
-        pictures = {"input_size": (side, side, 3), "mean": mean, "std": std, "crop": crop, "interpolation": "bicubic"}
-    card = cards.card(ours, paper=row.paper, weights=weights_of(ours, style), published=counts, **pictures)
-    register_model(name, **vars(card))(row.build())
+        pictures = {"mean": mean, "std": std, "crop": crop, "interpolation": "bicubic"}
+    register_model(name, paper=row.paper, **pictures)(row.build())

@@ -1,7 +1,8 @@
 """Inception-v3: large kernels factorised into small ones and into rows and columns.
 
-Names are torchvision's. Both libraries count the zeros around the map in the means of the pooling branches, which the
-authors' code does not. "timm/inception_v3" has no auxiliary head, as most of timm's weights.
+Names are torchvision's. PyTorch's libraries count the zeros around the map in the means of the pooling branches, which
+the authors' code and keras/inception_v3 do not. That and timm/inception_v3 have no auxiliary head, as the weights that
+they are for.
 """
 
 from functools import partial
@@ -9,7 +10,6 @@ from functools import partial
 from flax import linen as nn
 
 from cnnjax.core.arrays import Array
-from cnnjax.models import cards
 from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Dense, Dropout
 from cnnjax.models.cards import Paper
@@ -25,38 +25,38 @@ PAPER = Paper(
 )
 
 
-def figure_5(pooled: int) -> Mixed:
+def figure_5(pooled: int, pool: str) -> Mixed:
     """5x5 kernels as two 3x3, but for one branch that kept its 5x5 in all copies of the net."""
     return Mixed(
         {
             "branch1x1": "1x1 64",
             "branch5x5": "1x1 48, 5x5 64",
             "branch3x3dbl": "1x1 64, 3x3 96, 3x3 96",
-            "branch_pool": f"avg with zeros, 1x1 {pooled}",
+            "branch_pool": f"{pool}, 1x1 {pooled}",
         }
     )
 
 
-def figure_6(width: int) -> Mixed:
+def figure_6(width: int, pool: str) -> Mixed:
     """7x7 kernels as a row and a column."""
     return Mixed(
         {
             "branch1x1": "1x1 192",
             "branch7x7": f"1x1 {width}, 1x7 {width}, 7x1 192",
             "branch7x7dbl": f"1x1 {width}, 7x1 {width}, 1x7 {width}, 7x1 {width}, 1x7 192",
-            "branch_pool": "avg with zeros, 1x1 192",
+            "branch_pool": f"{pool}, 1x1 192",
         }
     )
 
 
-def figure_7() -> Mixed:
+def figure_7(pool: str) -> Mixed:
     """Rows and columns side by side, to widen the coarsest map."""
     return Mixed(
         {
             "branch1x1": "1x1 320",
             "branch3x3": "1x1 384, 1x3 384 | 3x1 384",
             "branch3x3dbl": "1x1 448, 3x3 384, 1x3 384 | 3x1 384",
-            "branch_pool": "avg with zeros, 1x1 192",
+            "branch_pool": f"{pool}, 1x1 192",
         }
     )
 
@@ -79,9 +79,14 @@ class AuxiliaryHead(nn.Module):
 
 
 class InceptionV3(Sequential):
-    """Szegedy et al. 2015, table 1; the map is 35, 17 and 8 wide."""
+    """Szegedy et al. 2015, table 1; the map is 35, 17 and 8 wide.
+
+    Attributes:
+      pool: the step that begins the pooling branches.
+    """
 
     auxiliary_heads: bool = True
+    pool: str = "avg with zeros"
 
     auxiliary_weight = 0.4
     """Of the authors' code; the paper has no number."""
@@ -94,9 +99,9 @@ class InceptionV3(Sequential):
     def layers(self) -> dict[str, nn.Module]:
         return {
             **stem(),
-            "Mixed_5b": figure_5(32),
-            "Mixed_5c": figure_5(64),
-            "Mixed_5d": figure_5(64),
+            "Mixed_5b": figure_5(32, self.pool),
+            "Mixed_5c": figure_5(64, self.pool),
+            "Mixed_5d": figure_5(64, self.pool),
             "Mixed_6a": Mixed(
                 {
                     "branch3x3": "3x3 384 /2",
@@ -104,10 +109,10 @@ class InceptionV3(Sequential):
                     "branch_pool": "max /2",
                 }
             ),
-            "Mixed_6b": figure_6(128),
-            "Mixed_6c": figure_6(160),
-            "Mixed_6d": figure_6(160),
-            "Mixed_6e": figure_6(192),
+            "Mixed_6b": figure_6(128, self.pool),
+            "Mixed_6c": figure_6(160, self.pool),
+            "Mixed_6d": figure_6(160, self.pool),
+            "Mixed_6e": figure_6(192, self.pool),
             "Mixed_7a": Mixed(
                 {
                     "branch3x3": "1x1 192, 3x3 320 /2",
@@ -115,8 +120,8 @@ class InceptionV3(Sequential):
                     "branch_pool": "max /2",
                 }
             ),
-            "Mixed_7b": figure_7(),
-            "Mixed_7c": figure_7(),
+            "Mixed_7b": figure_7(self.pool),
+            "Mixed_7c": figure_7(self.pool),
             "avgpool": GlobalAvgPool(),
             "dropout": Dropout(0.5),
             "fc": Dense(self.num_classes, initial=TORCH),
@@ -132,9 +137,5 @@ class InceptionV3(Sequential):
 
 
 register_model("inception_v3", paper=PAPER)(InceptionV3)
-
-# timm's, but for tv_in1k, which is torchvision's file with the head.
-WITHOUT_HEAD = ("inception_v3.gluon_in1k", "inception_v3.tf_in1k", "inception_v3.tf_adv_in1k")
-weights = tuple(one for one in cards.published_weights()["inception_v3"] if one.tag in WITHOUT_HEAD)
-card = cards.card("inception_v3", paper=PAPER, weights=weights, published=None)
-register_model("timm/inception_v3", **vars(card))(partial(InceptionV3, auxiliary_heads=False))
+register_model("timm/inception_v3", paper=PAPER)(partial(InceptionV3, auxiliary_heads=False))
+register_model("keras/inception_v3", paper=PAPER)(partial(InceptionV3, auxiliary_heads=False, pool="avg"))

@@ -1,8 +1,8 @@
 """MobileNet V1 (depthwise separable convolutions), V2 (inverted residuals) and V3 (found by search, gated).
 
 V1 is Keras', which pads strided depthwise convolutions behind even at odd sides, where TensorFlow's rule, the stem's,
-pads on both; V2 and V3 are torchvision's. timm has copies whose weights have the same shapes and need other padding or
-epsilon: they are called timm/mobilenet_v1. The activation of V1 and V2 is ReLU6, made for 8-bit arithmetic.
+pads on both; V2 and V3 are torchvision's. timm and Keras have copies whose weights have the same shapes and need other
+padding or epsilon: they are called timm/mobilenet_v1. The activation of V1 and V2 is ReLU6, made for 8-bit arithmetic.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Literal, cast
 
 from cnnjax.core.arrays import Array
-from cnnjax.models import cards
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import ConvNorm, Dense, Dropout, activation
 from cnnjax.models.cards import Paper
@@ -42,9 +41,11 @@ V3 = Paper(
 KERAS_V1 = Style("relu6", same=True, eps=1e-3, momentum=0.01)
 TIMM_V1 = Style("relu6")
 TORCHVISION_V2 = Style("relu6", depthwise=HE_OUT)
+KERAS_V2 = Style("relu6", same=True, eps=1e-3, momentum=0.001)
 TORCHVISION_V3 = Style("hard_swish", gate="hard_sigmoid", eps=1e-3, momentum=0.01, depthwise=HE_OUT)
 TIMM_V3 = replace(TORCHVISION_V3, eps=1e-5, momentum=0.1)
 TENSORFLOW_V3 = replace(TORCHVISION_V3, same=True)
+KERAS_V3 = replace(TENSORFLOW_V3, momentum=0.001)
 
 
 @dataclass(frozen=True)
@@ -203,14 +204,16 @@ class MobileNetV3(Classifier):
         return cast(Array, self.classifier(self.drop(hidden, train)))
 
 
-def v2(width: float, stages: tuple[Stage, ...] = ROWS_V2, **options: Any) -> partial[InvertedResidualNet]:
+def v2(
+    width: float, stages: tuple[Stage, ...] = ROWS_V2, style: Style = TORCHVISION_V2, **options: Any
+) -> partial[InvertedResidualNet]:
     """MobileNetV2 without its number of classes; the last convolution is never narrower than 1280."""
     return partial(
         InvertedResidualNet,
         stem=round_channels(32 * width),
         stages=tuple(replace(stage, channels=round_channels(stage.channels * width)) for stage in stages),
         last=round_channels(1280 * max(width, 1)),
-        style=TORCHVISION_V2,
+        style=style,
         dropout=0.2,
         drop_path=0.0,
         dense=gaussian(0.01),
@@ -230,6 +233,15 @@ NETS: dict[str, tuple[Paper, partial[Any]]] = {
     "mobilenet_v2_140": (V2, v2(1.4)),
     "mobilenet_v3_small": (V3, SMALL_V3),
     "mobilenet_v3_large": (V3, LARGE_V3),
+    "timm/mobilenet_v1": (V1, partial(MobileNetV1, width=1.0, style=TIMM_V1)),
+    "timm/mobilenet_v3_small": (V3, partial(SMALL_V3, style=TIMM_V3)),
+    "timm/mobilenet_v3_large": (V3, partial(LARGE_V3, style=TIMM_V3)),
+    "timm/tf_mobilenet_v3_small": (V3, partial(SMALL_V3, style=TENSORFLOW_V3)),
+    "timm/tf_mobilenet_v3_large": (V3, partial(LARGE_V3, style=TENSORFLOW_V3)),
+    "keras/mobilenet_v2": (V2, v2(1.0, style=KERAS_V2)),
+    "keras/mobilenet_v2_140": (V2, v2(1.4, style=KERAS_V2)),
+    "keras/mobilenet_v3_small": (V3, partial(SMALL_V3, style=KERAS_V3)),
+    "keras/mobilenet_v3_large": (V3, partial(LARGE_V3, style=KERAS_V3)),
 }
 for name, (paper, net) in NETS.items():
     register_model(name, paper=paper)(net)
@@ -237,18 +249,3 @@ for name, (paper, net) in NETS.items():
 # For 32 x 32 pictures, whose map after the stem and the second stage is still 32 x 32.
 CIFAR_V2 = v2(1.0, (ROWS_V2[0], replace(ROWS_V2[1], stride=1), *ROWS_V2[2:]), stem_stride=1)
 register_model("mobilenet_v2_cifar", input_size=(32, 32, 3), num_classes=10, family="mobilenet", paper=V2)(CIFAR_V2)
-
-# timm's copies: (name here, the same layers, how timm's tags begin, style)
-TIMM = [
-    ("timm/mobilenet_v1", "mobilenet_v1", "mobilenetv1_100.", TIMM_V1),
-    ("timm/mobilenet_v3_small", "mobilenet_v3_small", "mobilenetv3_small_100.", TIMM_V3),
-    ("timm/mobilenet_v3_large", "mobilenet_v3_large", "mobilenetv3_large_100.", TIMM_V3),
-    ("timm/tf_mobilenet_v3_small", "mobilenet_v3_small", "tf_mobilenetv3_small_100.", TENSORFLOW_V3),
-    ("timm/tf_mobilenet_v3_large", "mobilenet_v3_large", "tf_mobilenetv3_large_100.", TENSORFLOW_V3),
-]
-for name, ours, tag, style in TIMM:
-    paper, net = NETS[ours]
-    weights = tuple(one for one in cards.published_weights()[ours] if one.tag.startswith(tag))
-    size = (weights[0].side, weights[0].side, 3)
-    card = cards.card(ours, paper=paper, weights=weights, input_size=size, published=None)
-    register_model(name, **vars(card))(partial(net, style=style))

@@ -4,10 +4,8 @@ The two libraries whose weights are read differ from the authors' code at the ed
 in the means, and Keras sees them in the maxima too, so its large net has a name of its own, keras/nasnet_a_large.
 """
 
-from dataclasses import replace
 from functools import partial
 
-from cnnjax.models import cards
 from cnnjax.models.base import register_model
 from cnnjax.models.cards import Paper
 from cnnjax.models.cells import KERAS, TIMM, CellNet, Plan, Row
@@ -44,11 +42,8 @@ REDUCTION = Plan(
 NETS = {
     "nasnet_a_mobile": Row(NORMAL, REDUCTION, filters=44, repeats=4, style=KERAS),
     "nasnet_a_large": Row(NORMAL, REDUCTION, filters=168, repeats=6, stem=96, style=TIMM, skip=True),
+    "keras/nasnet_a_large": Row(NORMAL, REDUCTION, filters=168, repeats=6, stem=96, style=KERAS, skip=True),
 }
 
 for name, row in NETS.items():
     register_model(name, paper=NASNET)(partial(CellNet, row=row))
-
-weights = tuple(one for one in cards.published_weights()["nasnet_a_large"] if one.source == "keras")
-card = cards.card("nasnet_a_large", paper=NASNET, weights=weights, published=None)
-register_model("keras/nasnet_a_large", **vars(card))(partial(CellNet, row=replace(NETS["nasnet_a_large"], style=KERAS)))

@@ -1,7 +1,7 @@
 """ResNet and its relatives of one engine: ResNeXt (grouped), Wide ResNet (wider inside), SE-ResNet (gated).
 
 Names are torchvision's and timm's. The stride of a bottleneck is on its 3x3 convolution ("v1.5"), where the paper, and
-Keras, have it on the first 1x1. resnet_cifar.py and senet.py have further nets of these blocks.
+keras/resnet50, have it on the first 1x1. resnet_cifar.py and senet.py have further nets of these blocks.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, ReLU, SqueezeExcite
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE_OUT, TORCH
+from cnnjax.models.initialisers import GLOROT, HE_OUT, TORCH
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool, MaxPool
 
@@ -28,6 +28,26 @@ RESNEXT = Paper(
 )
 WIDE = Paper("S. Zagoruyko, N. Komodakis", 2016, "Wide Residual Networks", "1605.07146")
 SENET = Paper("J. Hu, L. Shen, S. Albanie, G. Sun, E. Wu", 2017, "Squeeze-and-Excitation Networks", "1709.01507")
+
+
+UNBIASED = partial(Conv, use_bias=False, initial=HE_OUT)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What copies of a net differ in.
+
+    Attributes:
+      conv, norm: make the layers.
+      stride_first: the stride of a bottleneck is on its first 1x1, else on its 3x3.
+    """
+
+    conv: Callable[..., Conv] = UNBIASED
+    norm: Callable[[], BatchNorm] = BatchNorm
+    stride_first: bool = False
+
+
+KERAS = Form(partial(Conv, initial=GLOROT), partial(BatchNorm, eps=1.001e-5, momentum=0.01), stride_first=True)
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,7 @@ class Row:
     groups: int = 1
     width: int = 64
     gated: bool = False
+    form: Form = Form()
 
 
 # fmt: off
@@ -56,6 +77,9 @@ NETS = {
     "resnet50": Row((3, 4, 6, 3), RESNET),
     "resnet101": Row((3, 4, 23, 3), RESNET),
     "resnet152": Row((3, 8, 36, 3), RESNET),
+    "keras/resnet50": Row((3, 4, 6, 3), RESNET, form=KERAS),
+    "keras/resnet101": Row((3, 4, 23, 3), RESNET, form=KERAS),
+    "keras/resnet152": Row((3, 8, 36, 3), RESNET, form=KERAS),
     "resnext50_32x4d": Row((3, 4, 6, 3), RESNEXT, groups=32, width=4),
     "resnext101_32x4d": Row((3, 4, 23, 3), RESNEXT, groups=32, width=4),
     "resnext101_64x4d": Row((3, 4, 23, 3), RESNEXT, groups=64, width=4),
@@ -85,20 +109,21 @@ class ResidualBlock(nn.Module):
     project: bool = False
 
     def setup(self) -> None:
-        row, conv = self.row, partial(Conv, use_bias=False, initial=HE_OUT)
+        row, conv, norm = self.row, self.row.form.conv, self.row.form.norm
         outputs = self.width * 4 if row.bottleneck else self.width
         if row.bottleneck:
             inner = self.width * row.width // 64 * row.groups
-            self.conv1, self.bn1 = conv(inner, 1), BatchNorm()
-            self.conv2, self.bn2 = conv(inner, 3, stride=self.stride, padding=1, groups=row.groups), BatchNorm()
-            self.conv3, self.bn3 = conv(outputs, 1), BatchNorm()
+            first, second = (self.stride, 1) if row.form.stride_first else (1, self.stride)
+            self.conv1, self.bn1 = conv(inner, 1, stride=first), norm()
+            self.conv2, self.bn2 = conv(inner, 3, stride=second, padding=1, groups=row.groups), norm()
+            self.conv3, self.bn3 = conv(outputs, 1), norm()
         else:
-            self.conv1, self.bn1 = conv(outputs, 3, stride=self.stride, padding=1), BatchNorm()
-            self.conv2, self.bn2 = conv(outputs, 3, padding=1), BatchNorm()
+            self.conv1, self.bn1 = conv(outputs, 3, stride=self.stride, padding=1), norm()
+            self.conv2, self.bn2 = conv(outputs, 3, padding=1), norm()
         if row.gated:
             self.se = SqueezeExcite(outputs // 16)
         if self.project:
-            self.downsample_0, self.downsample_1 = conv(outputs, 1, stride=self.stride), BatchNorm()
+            self.downsample_0, self.downsample_1 = conv(outputs, 1, stride=self.stride), norm()
         self.relu = ReLU()
 
     def __call__(self, inputs: Array, train: bool = False) -> Array:
@@ -138,8 +163,8 @@ class ResNet(Classifier):
     stem: ClassVar[tuple[str, ...]] = ("conv1", "bn1", "relu", "maxpool")
 
     def setup(self) -> None:
-        self.conv1 = Conv(64, 7, stride=2, padding=3, use_bias=False, initial=HE_OUT)
-        self.bn1, self.relu, self.maxpool = BatchNorm(), ReLU(), MaxPool(3, stride=2, padding=1)
+        self.conv1, self.bn1 = self.row.form.conv(64, 7, stride=2, padding=3), self.row.form.norm()
+        self.relu, self.maxpool = ReLU(), MaxPool(3, stride=2, padding=1)
         self.blocks = add_blocks(self, self.row.depths, self.block)
         self.avgpool, self.fc = GlobalAvgPool(), Dense(self.num_classes, initial=TORCH)
 

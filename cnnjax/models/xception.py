@@ -11,7 +11,6 @@ from functools import partial
 from flax import linen as nn
 
 from cnnjax.core.arrays import Array
-from cnnjax.models import cards
 from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Conv, Dense, Dropout, ReLU
 from cnnjax.models.cards import Paper
@@ -108,6 +107,4 @@ class Xception(Sequential):
         }
 
 
-weights = tuple(one for one in cards.published_weights()["xception"] if one.source == "keras")
-card = cards.card("xception", paper=PAPER, weights=weights, published=None)
-register_model("keras/xception", **vars(card))(partial(Xception, padding="same", eps=1e-3, momentum=0.01))
+register_model("keras/xception", paper=PAPER)(partial(Xception, padding="same", eps=1e-3, momentum=0.01))

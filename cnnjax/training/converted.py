@@ -48,7 +48,7 @@ def convert(
     """Makes a run folder of a file of weights.
 
     Args:
-      name: the model; "timm/efficientnet_b2" where a library's form differs from ours in padding or epsilon.
+      name: the model; "timm/efficientnet_b2" where a library's form differs from ours, in padding or epsilon.
       path: the file, see `weights.files.read`.
       workdir: a new or empty folder.
       source: whose names the file uses; None: found from them.
@@ -121,16 +121,16 @@ def export(workdir: str | Path, path: str | Path, *, source: bridge.Source | Non
 
 
 def _check_form(card: Card, name: str, source: str) -> None:
-    """Refuses what has the same names in a library that pads or normalises otherwise; tells where names cannot tell."""
+    """Refuses another library's form of the net, which may have the same names; tells where names cannot tell."""
     plain = name.rpartition("/")[2]
     own = not card.published or card.published.source == source
-    form = f"{source}/{plain}"
-    if not own and "/" not in name and form in MODELS:
-        raise UserError(f"{source}'s {name} pads or normalises otherwise than {name} does; take {form} for it")
+    forms = [form for form in (f"{source}/{plain}", f"{source}/tf_{plain}") if form in MODELS]
+    if forms and not own and "/" not in name:
+        raise UserError(f"{source}'s {name} is built otherwise than {name}; take {' or '.join(forms)} for it")
     if "/" in name and not name.startswith(f"{source}/"):
-        raise UserError(f"{name} pads or normalises otherwise than {source}'s {plain} does; take another form for it")
-    if own and "/" not in name and form in MODELS and card.published:
-        logs.say(f"{name} is taken for {card.published.reference}; {source}'s own {plain} is called {form} here")
+        raise UserError(f"{name} is built otherwise than {source}'s {plain}; take another form for it")
+    if forms and own and "/" not in name and card.published:
+        logs.say(f"{name} is taken for {card.published.reference}; {source}'s own {plain} is called {forms[0]} here")
 
 
 def _has_tag(row: Weights, tag: str) -> bool:

@@ -15,13 +15,14 @@ from cnnjax.core.arrays import HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.models import Model
 from cnnjax.models.model import from_flat
-from cnnjax.weights.names import NAMES, Names, Rule, Source
+from cnnjax.weights.names import TABLES, Source
+from cnnjax.weights.rules import Names, Rule
 
 TORCH = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 KERAS = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
-IGNORED = re.compile(r"num_batches_tracked$|^normalization(_\d+)?/")
+IGNORED = re.compile(r"num_batches_tracked$|^(prestem_)?normalization(_\d+)?/")
 """Names in files that stand for nothing here: PyTorch counts the batches that a BatchNorm has seen, and Keras'
-EfficientNets normalise their pictures themselves, where here the card says how."""
+EfficientNets and ConvNeXts normalise their pictures themselves, where here the card says how."""
 
 
 def read_variables(model: Model, state: Mapping[str, HostArray], source: Source) -> Tree:
@@ -41,7 +42,7 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source)
     faults = [f"missing: {key}" for key in keys.values() if key not in state] + [
         f"unknown: {key}" for key in sorted(rest)
     ]
-    values = {}
+    values = {path: np.ones(flat[path].shape, np.float32) for path in flat.keys() - keys.keys()}
     for path, key in keys.items():
         if key not in state:
             continue
@@ -77,21 +78,26 @@ def write_state(model: Model, variables: Tree, source: Source) -> dict[str, Host
 
 
 def table(model: Model, source: Source) -> Names:
-    """The table of the variant, else of the model's family; UserError names the sources there are."""
-    family = model.card.family
-    if (model.name, source) in NAMES:
-        return NAMES[model.name, source]
-    if (family, source) not in NAMES:
-        known = [other for name, other in NAMES if name in (model.name, family)]
-        offer = f"its tables are for {' and '.join(known)}" if known else f"no library's files are known for {family}"
+    """The source's table for the model; UserError names the sources there are."""
+    tables = tables_of(model.name, model.card.family)
+    if source not in tables:
+        known = " and ".join(tables)
+        offer = f"its tables are for {known}" if known else f"no library's files are known for {model.card.family}"
         raise UserError(f"{source} weights of {model.name} cannot be read; {offer}")
-    return NAMES[family, source]
+    return tables[source]
+
+
+def tables_of(name: str, family: str) -> dict[Source, Names]:
+    """The tables that fit a model, by source: the variant's ("keras/resnet50" is resnet50), else the family's."""
+    variant = name.rpartition("/")[2]
+    return {source: tables[one] for source, tables in TABLES.items() for one in (family, variant) if one in tables}
 
 
 def keys_of(model: Model, source: Source) -> dict[str, str]:
-    """What every leaf of the model is called in the source's file, by path."""
+    """What every leaf of the model that the source's file has is called there, by path."""
     names, flat = table(model, source), trees.flatten(model.shapes())
-    return {path: key_of(path, flat, names, source) for path in flat}
+    there = (path for path in flat if not (names.unscaled and path.endswith("/scale")))
+    return {path: key_of(path, flat, names, source) for path in there}
 
 
 def key_of(path: str, flat: Mapping[str, object], names: Names, source: Source) -> str:

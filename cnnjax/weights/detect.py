@@ -1,21 +1,19 @@
 """What a file of weights tells by itself: whose it is, for how many classes, and for how many channels."""
 
 from collections.abc import Mapping
-from typing import get_args
 
 from cnnjax.core import trees
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.models import Model
 from cnnjax.weights import bridge
-from cnnjax.weights.names import NAMES, Source
+from cnnjax.weights.names import Source
 
 
 def sources_of(model: Model) -> list[Source]:
     """The libraries that name the model's leaves, the one that its own name means first."""
     own = model.card.published.source if model.card.published else ""
-    known = {source for family, source in NAMES if family in (model.name, model.card.family)}
-    return sorted((name for name in get_args(Source) if name in known), key=lambda name: name != own)
+    return sorted(bridge.tables_of(model.name, model.card.family), key=lambda source: source != own)
 
 
 def find_source(model: Model, state: Mapping[str, HostArray]) -> Source:

@@ -1,5 +1,6 @@
 """Logits of the nets here against those of Keras' applications, whose random weights come through a saved file."""
 
+import re
 from functools import partial
 
 import jax
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from cnnjax.core.errors import UserError
+from cnnjax.core.statistics import IMAGENET_MEAN, IMAGENET_STD
 from cnnjax.models import create_model
 from cnnjax.weights import bridge, files
 
@@ -19,6 +21,15 @@ def keras():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_BACKEND", "jax")
         yield pytest.importorskip("keras")
+
+
+# Nets that normalise their pictures themselves: (name, mean, standard deviation)
+INSIDE = [
+    ("efficientnetb", 0, 255),  # whose other norm draws its figures as all norms do
+    ("efficientnetv2-b", IMAGENET_MEAN, IMAGENET_STD),
+    ("MobileNetV3", 127.5, 127.5),
+    ("convnext", IMAGENET_MEAN, IMAGENET_STD),
+]
 
 
 def build(keras, name, side):
@@ -44,10 +55,11 @@ def build(keras, name, side):
 
 def run(net, pictures, *, training):
     """(logits, new values of what is not trained), in one compiled call: layer by layer each would be compiled."""
-    if net.name.startswith("vgg"):
+    if re.fullmatch(r"vgg\d+|resnet\d+", net.name):
         pictures = pictures[..., ::-1]  # Keras' sees blue first, ours red first
-    if net.name.startswith("efficientnet"):
-        pictures = pictures * 255  # which Keras' divides by itself
+    for form, mean, std in INSIDE:
+        if re.match(form, net.name):
+            pictures = pictures * np.float32(std) + np.float32(mean)
     forward = jax.jit(partial(net.stateless_call, training=training))
     trained, others = (
         [variable.value for variable in each] for each in (net.trainable_variables, net.non_trainable_variables)
@@ -85,6 +97,17 @@ CASES = [
     pytest.param("keras/xception", "Xception", 96, marks=slow),
     pytest.param("efficientnet_b0", "EfficientNetB0", 128, marks=slow),
     pytest.param("efficientnet_b1", "EfficientNetB1", 75, marks=slow),
+    pytest.param("keras/resnet50", "ResNet50", 64, marks=slow),
+    pytest.param("keras/resnet50", "ResNet50", 75, marks=slow),
+    pytest.param("keras/mobilenet_v2", "MobileNetV2", 96, marks=slow),
+    pytest.param("keras/mobilenet_v2", "MobileNetV2", 75, marks=slow),
+    pytest.param("keras/inception_v3", "InceptionV3", 139, marks=slow),
+    pytest.param("efficientnet_v2_b0", "EfficientNetV2B0", 96, marks=slow),
+    pytest.param("keras/efficientnet_v2_s", "EfficientNetV2S", 75, marks=slow),
+    pytest.param("keras/mobilenet_v3_small", "MobileNetV3Small", 96, marks=slow),
+    pytest.param("keras/mobilenet_v3_large", "MobileNetV3Large", 75, marks=slow),
+    pytest.param("convnext_tiny", "ConvNeXtTiny", 64, marks=slow),
+    pytest.param("inception_resnet_v2", "InceptionResNetV2", 107, marks=slow),
 ]
 
 

@@ -46,7 +46,7 @@ CASES = [
     pytest.param("efficientnet_v2_b0", "timm", "tf_efficientnetv2_b0", 96),
     pytest.param("efficientnet_v2_s", "torchvision", "efficientnet_v2_s", 128, marks=slow),
     pytest.param("efficientnet_v2_m", "torchvision", "efficientnet_v2_m", 128, marks=slow),
-    pytest.param("timm/tf_efficientnetv2_s", "timm", "tf_efficientnetv2_s", 300, marks=slow),
+    pytest.param("timm/efficientnet_v2_s", "timm", "tf_efficientnetv2_s", 300, marks=slow),
     # mnasnet
     pytest.param("mnasnet0_5", "torchvision", "mnasnet0_5", 64),
     pytest.param("mnasnet1_0", "timm", "mnasnet_100", 224, marks=slow),

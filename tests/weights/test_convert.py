@@ -148,7 +148,9 @@ def test_forms_tags_and_damaged_values(converted, tmp_path, capsys):
     variables = {"batch_stats": {}} | trees.unflatten(flat)
     save_file(bridge.write_state(model, variables, "timm"), tmp_path / "timm.safetensors")
     words = ("convert", "--from", str(tmp_path / "timm.safetensors"), "--workdir", str(tmp_path / "run"), "--arch")
-    assert "take timm/mobilenet_v3_small for it" in refused(capsys, *words, "mobilenet_v3_small")
+    assert "take timm/mobilenet_v3_small or timm/tf_mobilenet_v3_small for it" in refused(
+        capsys, *words, "mobilenet_v3_small"
+    )
     assert main([*words, "timm/mobilenet_v3_small"]) == 0
     capsys.readouterr()
     told = refused(
