@@ -88,7 +88,7 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
     return new, sums | {"grad_norm": global_norm(grads), "lr": lr}
 
 
-def train_steps(state: TrainState, work: Batch, parts: Parts) -> tuple[TrainState, dict[str, Array]]:
+def train_steps(state: TrainState, work: dict[str, Any], parts: Parts) -> tuple[TrainState, dict[str, Array]]:
     """Takes several steps in one dispatch, so that the host does not hold up steps of a millisecond.
 
     How many is not known when it is compiled: the same program serves any number, so the bits of a run do not depend on
