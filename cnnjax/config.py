@@ -203,6 +203,9 @@ class Train:
     )
     eval_every: float = option(1.0, "epochs between validations", low=0.001)
     early_stopping: int = option(0, "stop after so many validations without a better top-1; 0: off", low=0)
+    deterministic: bool = option(
+        False, "on a GPU only kernels that give the same bits every time, some of them slower (the CPU's always do)"
+    )
     log_every: int = option(50, "steps between log lines", low=1, free=True)
     log_dead_relu: bool = option(
         False, "log the share of ReLU units that no picture of the batch switches on", free=True

@@ -106,14 +106,12 @@ def train(
     rows = data.TrainingRows(config.train.seed, count, config.data.batch_size, start=start, stop=length.steps)
     source = load(training, chosen)
     most = _steps_per_dispatch(config, source)
-    function: Callable[..., tuple[TrainState, dict[str, Any]]]
-    if most == 1:
-        batches, function = source.batches(rows), train_step
-    else:
-        spans = length.dispatches(start, most, config.train.log_every)
-        counts = (last - first + 1 for first, last in spans)
-        batches, function = source.dispatches(rows, counts, most), train_steps
-    step, batches = _compile(functools.partial(function, parts=parts), state, batches, mesh)
+    function: Any = train_step if most == 1 else train_steps
+    spans = length.dispatches(start, most, config.train.log_every)
+    counts = (last - first + 1 for first, last in spans)
+    batches = source.batches(rows) if most == 1 else source.dispatches(rows, counts, most)
+    options = {"xla_gpu_deterministic_ops": True} if config.train.deterministic else {}
+    step, batches = _compile(functools.partial(function, parts=parts), state, batches, mesh, options)
     validate = _validator(parts, dataset, load, mesh) if validates else None
     metrics = logs.MetricsLog(run.metrics, keep_to=start)
     board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
@@ -376,11 +374,12 @@ def _announce(config: Experiment, parts: Parts, dataset: Dataset, length: Length
     logs.say(f"training: {what} of {length.batch_size} pictures on {mesh.size} x {kind}")
 
 
-def _compile(function: Any, state: TrainState, batches: Any, mesh: Any) -> tuple[Any, Any]:
+def _compile(function: Any, state: TrainState, batches: Any, mesh: Any, options: dict[str, Any]) -> tuple[Any, Any]:
     """Compiles the step ahead of the loop: one trace, by construction, and the first step is as fast as the rest."""
     first = next(batches)
     with meters.Stopwatch() as watch:
-        step = jax.jit(function, donate_argnums=0, out_shardings=replicated(mesh)).lower(state, first).compile()
+        jitted = jax.jit(function, donate_argnums=0, out_shardings=replicated(mesh))
+        step = jitted.lower(state, first).compile(compiler_options=options)
     logs.say(f"compiled in {meters.duration(watch.seconds)}")
     return step, itertools.chain([first], batches)
 

@@ -15,6 +15,9 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.padding import Padding, Pair, hang_over, pair, sides
 
 
+Two = tuple[int, int]
+
+
 class MaxPool(nn.Module):
     """Largest value of each window: MaxPool(3, stride=2) overlaps; stride None is the window's side.
 
@@ -37,6 +40,8 @@ class MaxPool(nn.Module):
         side_by_side = pair(window if self.stride is None else self.stride) == window and not self.padding and whole
         if side_by_side and math.prod(window) < 128 and jax.default_backend() == "cpu":
             return max_pool_by_index(inputs, window)
+        if jax.default_backend() == "gpu":
+            return _pool(max_pool_by_place, self, inputs)
         return _pool(nn.max_pool, self, inputs)
 
 
@@ -113,6 +118,53 @@ def _pool_backward(window: tuple[int, int], saved: tuple[Array, Array], gradient
 
 
 max_pool_by_index.defvjp(_pool_forward, _pool_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def max_pool_by_place(inputs: Array, window_shape: Two, strides: Two, padding: tuple[Two, Two]) -> Array:
+    """Max-pooling by any windows, whose gradient is a sum in a fixed order.
+
+    The gradient that XLA derives scatters by atomic additions on a GPU, whose order is chance; it does not compile with
+    train.deterministic. Values are nn.max_pool's to the bit, gradients up to the order in which overlapping windows
+    are added (the first of equal values gets it all there too).
+
+    Args:
+      inputs: [N, H, W, C].
+      padding: ((above, below), (left, right)), which never wins.
+    """
+    return nn.max_pool(inputs, window_shape=window_shape, strides=strides, padding=padding)
+
+
+def _place_forward(
+    inputs: Array, window: Two, stride: Two, padding: tuple[Two, Two]
+) -> tuple[Array, tuple[Array, Array]]:
+    largest = nn.max_pool(inputs, window_shape=window, strides=stride, padding=padding)
+    padded = jnp.pad(inputs, ((0, 0), *padding, (0, 0)), constant_values=-jnp.inf)
+    first = jnp.full(largest.shape, math.prod(window), jnp.int16)
+    for number, (above, left) in reversed(list(enumerate(np.ndindex(*window)))):
+        ends = [at + (n - 1) * step + 1 for at, n, step in zip((above, left), largest.shape[1:3], stride, strict=True)]
+        seen = padded[:, above : ends[0] : stride[0], left : ends[1] : stride[1]]
+        first = jnp.where(seen == largest, jnp.int16(number), first)
+    return largest, (first, jnp.zeros(inputs.shape[1:3]))  # the latter by its shape alone
+
+
+def _place_backward(
+    window: Two, stride: Two, padding: tuple[Two, Two], saved: tuple[Array, Array], gradient: Array
+) -> tuple[Array]:
+    first, like = saved
+    total = jnp.zeros((), gradient.dtype)
+    for number, corner in enumerate(np.ndindex(*window)):
+        lengths = zip(corner, first.shape[1:3], stride, like.shape, padding, strict=True)
+        # What a window's place lies at, from the unpadded picture's edges; negative: in the padding, which is cut off.
+        edges = [
+            (at - pads[0], side + pads[0] - at - (n - 1) * step - 1, step - 1) for at, n, step, side, pads in lengths
+        ]
+        here = jnp.where(first == number, gradient, 0)
+        total = total + lax.pad(here, jnp.zeros((), gradient.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    return (total,)
+
+
+max_pool_by_place.defvjp(_place_forward, _place_backward)
 
 
 class ZeroPad(nn.Module):

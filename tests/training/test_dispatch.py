@@ -91,3 +91,9 @@ def test_bfloat16_keeps_statistics_logits_and_loss_in_float32():
     _, changed = layer.apply(changed, half, train=True, mutable=["batch_stats"])
     np.testing.assert_allclose(changed["batch_stats"]["mean"], [1002.0, 1010.0])
     np.testing.assert_allclose(changed["batch_stats"]["var"], [12.8, 12.8], rtol=1e-5)
+
+
+def test_deterministic_mode_changes_nothing_on_a_cpu(tiny, tmp_path):
+    for name, on in (("plain", False), ("deterministic", True)):
+        train(tiny(train__epochs=1, train__deterministic=on), tmp_path / name)
+    assert trace(tmp_path / "plain") == trace(tmp_path / "deterministic")
