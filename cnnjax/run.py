@@ -7,7 +7,6 @@ source -> prepared records -> loader -> device feed -> augment -> model -> loss 
 import dataclasses
 import functools
 import itertools
-import os
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -18,13 +17,12 @@ import jax
 from cnnjax import data, recipes
 from cnnjax.config import Experiment
 from cnnjax.core import files, logs, meters, trees
-from cnnjax.core.arrays import Batch, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import check_batch, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
-from cnnjax.data import Dataset, Split
-from cnnjax.evaluation import neighbours
-from cnnjax.evaluation import split as evaluation
+from cnnjax.data import Dataset
+from cnnjax.evaluation import metrics, neighbours, predictions
+from cnnjax.evaluation import report as reports
 from cnnjax.models import create_model, summary
 from cnnjax.models.base import find
 from cnnjax.optim import OPTIMIZERS, schedules
@@ -41,6 +39,7 @@ from cnnjax.training.assemble import (
 )
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
+from cnnjax.training.measure import Judge, evaluation_size, loader, measure
 from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step, train_step
 from cnnjax.training.trained import Run, Which, open_run
@@ -135,6 +134,7 @@ def evaluate(
     checkpoint: Which | None = None,
     data_dir: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    report: bool = False,
 ) -> dict[str, Any]:
     """Evaluates a run on a split, every picture exactly once, and writes eval/<split>.json.
 
@@ -144,33 +144,32 @@ def evaluate(
       checkpoint: best or last; None: the best where there is one, else the last.
       data_dir: where data are kept.
       overrides: {"evaluate.views": "ten_crop"}: keys that leave what was trained as it is.
+      report: with the scores of every class, calibration and intervals, and predictions/<split>.csv.
 
     Returns:
-      split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views.
+      split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views; of a
+      report also what `evaluation.report.report` returns, and temperature.
     """
     _keep_compiled(data_dir)
     mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
-    if run.config.data.source == converted.SOURCE:
-        raise UserError(
-            f"{workdir} was converted and has no pictures of its own; give config.data.source=folder:PATH with them"
+    judge = Judge(run, mesh, split, data_dir)
+    pictures = judge.pictures
+    identity = {"checkpoint": run.checkpoint, "step": run.step, "params_digest": trees.digest(run.variables)}
+    identity |= {"views": run.config.evaluate.views}
+    folder = RunDir(workdir)
+    if report:
+        (scores,) = judge.probabilities([run.temperature])
+        found = {"split": pictures.name, **metrics.means(scores, pictures.labels), **identity}
+        found |= reports.report(scores, pictures.labels, run.classes)
+        found |= {"temperature": None}
+        predictions.write(
+            folder.predictions(pictures.name), scores, pictures.labels, classes=run.classes, names=pictures.names
         )
-    dataset = _data_of(run, data_dir)
-    if split is None:
-        wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
-        split = next((name for name in wanted if name in dataset.counts), "test")
-    pictures = dataset.split(split)
-    source = loader(run.config, dataset, mesh)(pictures, None)
-    step = jax.jit(functools.partial(eval_step, parts=run.parts), out_shardings=replicated(mesh))
-    variables = jax.device_put(run.variables, replicated(mesh))
-    report = {
-        "split": split,
-        **_measure(step, variables, source, len(pictures), _evaluation_size(run.config, mesh), lines=True),
-    }
-    report |= {"checkpoint": run.checkpoint, "step": run.step, "params_digest": trees.digest(run.variables)}
-    report |= {"views": run.config.evaluate.views}
-    files.write_json(RunDir(workdir).evaluation(split), report)
-    return report
+    else:
+        found = {"split": pictures.name, **judge.figures(), **identity}
+    files.write_json(folder.evaluation(pictures.name), found)
+    return found
 
 
 def predict(
@@ -232,15 +231,6 @@ def export(workdir: str | Path, path: str | Path, *, source: Any = None) -> None
     converted.export(workdir, path, source=source)
 
 
-def loader(config: Experiment, dataset: Dataset, mesh: Any) -> Callable[[Split, Any], Any]:
-    """How splits reach the devices: resident or streamed, by size or as the recipe says; both give the same batches."""
-    threads = config.data.threads or os.cpu_count() or 1
-    if config.data.loader == "resident" or (config.data.loader == "auto" and data.fits(dataset)):
-        return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
-    prefetch = config.data.prefetch
-    return lambda split, indices: data.Streamed(split, mesh, indices, threads=threads, prefetch=prefetch)
-
-
 def _nearest_neighbours(config: Experiment, run: RunDir, data_dir: str | Path | None) -> dict[str, Any]:
     """The baseline that learns nothing: its run folder holds what was asked and what came out."""
     claim.check_workdir(run, config)
@@ -272,36 +262,6 @@ def _check_early(config: Experiment, run: RunDir, mesh: Any) -> None:
     elif ":" not in config.model.name:
         _ = find(config.model.name)
     claim.check_workdir(run, config)
-
-
-def _evaluation_size(config: Experiment, mesh: Any) -> int:
-    """Evaluation pads its batches anyway, so any number is rounded up to what the devices can share."""
-    size = config.evaluate.batch_size or config.data.batch_size
-    return -(-size // mesh.size) * mesh.size
-
-
-def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
-    """The prepared data that a run was trained on, at their old place or prepared again; never others."""
-    if not run.dataset.prepared:  # a converted run is held against any pictures of as many classes
-        dataset = data.prepare(run.config.data, data_dir)
-        have, wanted = dataset.class_names, run.classes
-        if len(have) != len(wanted):
-            raise UserError(
-                f"{run.config.data.source} has {len(have)} classes, the run has {len(wanted)}; "
-                "give pictures of as many, in the order of the run's outputs"
-            )
-        if set(have) == set(wanted) and have != wanted:
-            raise UserError(f"{run.config.data.source} has the run's classes in another order; rename its folders")
-        return dataset
-    if (run.dataset.folder / "dataset.json").is_file():
-        dataset = Dataset.read(run.dataset.folder)
-    else:
-        dataset = data.prepare(run.config.data, data_dir)
-    if dataset.digest != run.dataset.digest:
-        raise UserError(
-            f"{run.config.data.source} no longer holds the pictures that the run was trained on; bring them back"
-        )
-    return dataset
 
 
 def _check_validation(config: Experiment, validates: bool) -> None:
@@ -360,26 +320,14 @@ def _compile(function: Any, state: TrainState, batches: Any, mesh: Any) -> tuple
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:
     pictures = dataset.split("val")
     source = load(pictures, None)
-    size = _evaluation_size(parts.config, mesh)
+    size = evaluation_size(parts.config, mesh)
     step = jax.jit(functools.partial(eval_step, parts=parts), out_shardings=replicated(mesh))
 
     def validate(state: TrainState) -> dict[str, float]:
-        measured = _measure(step, state.variables, source, len(pictures), size)
+        measured = measure(step, state.variables, source, len(pictures), size)
         return {"val/loss": measured["log_loss"], "val/top1": measured["top1"]}
 
     return validate
-
-
-def _measure(step: Any, variables: Tree, source: Any, count: int, size: int, lines: bool = False) -> Any:
-    """The metrics of one split, its last batch padded and masked, never dropped."""
-    rows = [{"index": index, "mask": mask} for index, mask in evaluation.batches(count, size)]
-    with logs.progress("evaluating", len(rows), lines=lines) as tick:
-
-        def measured(batch: Batch) -> Any:
-            tick()
-            return step(variables, batch)
-
-        return evaluation.evaluate_split(measured, source.batches(rows), count)
 
 
 def _decide(config: Experiment, progress: Progress, validation: dict[str, float], step: int) -> str:

@@ -38,6 +38,7 @@ NUMBERS = {
 }
 SWITCHES = {
     "debug": "show the traceback of an error",
+    "report": "also the scores of every class, calibration, intervals, and predictions/<split>.csv",
     "json": "print one JSON document on stdout",
     "allow_pickle": "let PyTorch read a pickled file, weights only; give it for files that you trust",
     "markdown": "print the table of docs/models.md",
@@ -86,12 +87,18 @@ def _evaluate(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -
 
     workdir = _needed(flag, "workdir")
     report = run.evaluate(
-        workdir, split=flag.split, checkpoint=_checkpoint(flag), data_dir=flag.data_dir, overrides=overrides
+        workdir,
+        split=flag.split,
+        checkpoint=_checkpoint(flag),
+        data_dir=flag.data_dir,
+        overrides=overrides,
+        report=flag.report,
     )
     if flag.json:
         return print(json.dumps(finite(report)))
     for name, value in report.items():
-        print(f"{name:14} {value}")
+        if not isinstance(value, (dict, list)):  # what is larger stands in eval/<split>.json
+            print(f"{name:14} {value}")
 
 
 def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:
@@ -210,7 +217,7 @@ VERBS = {
     "evaluate": Verb(
         _evaluate,
         "exact metrics of a run on a split",
-        ("workdir", "split", "checkpoint", "data_dir", "json"),
+        ("workdir", "split", "checkpoint", "data_dir", "report", "json"),
         "cnnjax evaluate --workdir runs/lenet_digits --split test",
     ),
     "predict": Verb(

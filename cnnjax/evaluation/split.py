@@ -1,6 +1,7 @@
 """Evaluates a split so that every example counts exactly once, whatever the batch size."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,10 +24,9 @@ def batches(count: int, batch_size: int) -> Iterator[tuple[HostArray, HostArray]
 def evaluate_split(
     step: Callable[[Batch], Mapping[str, Array]], feed: Iterable[Batch], count: int
 ) -> dict[str, float | int | None]:
-    """Returns the means of `metrics.summarise` over all batches of `feed`.
+    """Returns the means of `metrics.summarise` over all batches of `feed`; sums are added in float64.
 
-    The device is one batch ahead: batch n + 1 is dispatched before the sums of batch n are read. They are added in
-    float64, since float32 stops counting at 2^24.
+    Float32 would stop counting at 2^24.
 
     Args:
       step: batch -> sums, as `metrics.sums` gives them.
@@ -37,19 +37,41 @@ def evaluate_split(
       RunError: another number of examples was counted.
     """
     totals: dict[str, float] = {"count": 0.0}
-
-    def read(partial: Mapping[str, Array]) -> None:
-        for name, value in jax.device_get(partial).items():
+    for partial in _one_ahead(step, feed):
+        for name, value in partial.items():
             totals[name] = totals.get(name, 0.0) + float(value)
-
-    ahead: Mapping[str, Array] | None = None
-    for batch in feed:
-        dispatched = step(batch)
-        if ahead is not None:
-            read(ahead)
-        ahead = dispatched
-    if ahead is not None:
-        read(ahead)
-    if totals["count"] != count or not count:
-        raise RunError(f"evaluation counted {totals['count']:,.0f} of {count:,} pictures, so it gives no figures")
+    _check_count(totals["count"], count)
     return summarise(totals)
+
+
+def collect(step: Callable[[Batch], Any], feed: Iterable[Batch], count: int) -> Any:
+    """Returns what `step` says of each example, in the order of the split.
+
+    Args:
+      step: batch -> tree of arrays [B, ...].
+      feed, count: see `evaluate_split`.
+
+    Returns:
+      The same tree of arrays [count, ...] on the host.
+
+    Raises:
+      RunError: another number of examples was counted.
+    """
+    found = list(_one_ahead(lambda batch: (step(batch), batch["mask"]), feed))
+    _check_count(sum(float(mask.sum()) for _, mask in found), count)
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *(outputs for outputs, _ in found))
+
+
+def _one_ahead(step: Callable[[Batch], Any], feed: Iterable[Batch]) -> Iterator[Any]:
+    """Yields what `step` gives, on the host; batch n + 1 is dispatched before the outcome of batch n is read."""
+    waiting: list[Any] = []
+    for batch in feed:
+        waiting.append(step(batch))
+        if len(waiting) > 1:
+            yield jax.device_get(waiting.pop(0))
+    yield from map(jax.device_get, waiting)
+
+
+def _check_count(counted: float, count: int) -> None:
+    if counted != count or not count:
+        raise RunError(f"evaluation counted {counted:,.0f} of {count:,} pictures, so it gives no figures")

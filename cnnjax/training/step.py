@@ -142,19 +142,27 @@ def _hits(logits: Array, targets: Array) -> Array:
     return (chosen == targets.max(1)).astype(jnp.float32)
 
 
-def eval_step(variables: Tree, batch: Batch, parts: Parts) -> dict[str, Array]:
+def eval_step(variables: Tree, batch: Batch, parts: Parts, temperature: float = 1.0) -> dict[str, Array]:
     """Returns the metric sums of one batch; pictures whose mask is 0 are not counted."""
-    scores = predict_step(variables, batch, parts)
+    scores = predict_step(variables, batch, parts, temperature)
     return metrics.sums(scores, batch["labels"], batch["mask"])
 
 
-def predict_step(variables: Tree, batch: Batch, parts: Parts) -> Array:
-    """Returns probabilities float32 [N, K], averaged over the views of each picture."""
+def predict_step(variables: Tree, batch: Batch, parts: Parts, temperature: float = 1.0) -> Array:
+    """Returns probabilities float32 [N, K], averaged over the views of each picture.
+
+    The order is law: the logits of each view are divided by the temperature and become probabilities, which are
+    averaged.
+    """
+    logits = view_logits(variables, batch, parts)
+    return losses.probabilities(logits / temperature, parts.config.train.loss).mean(0)
+
+
+def view_logits(variables: Tree, batch: Batch, parts: Parts) -> Array:
+    """Returns the logits of every view of every picture, float32 [V, N, K]."""
     images = parts.views(batch["images"], batch.get("sizes"))
-    count, size = images.shape[0], images.shape[1]
     logits = parts.model.apply(variables, images.reshape(-1, *images.shape[2:]))
-    scores = losses.probabilities(logits, parts.config.train.loss)
-    return scores.reshape(count, size, -1).mean(0)
+    return logits.reshape(*images.shape[:2], -1)
 
 
 def global_norm(tree: Tree) -> Array:

@@ -35,6 +35,8 @@ class Run:
       parts: its model and pipelines.
       variables: {"params", "batch_stats"} of the checkpoint, the running average where the recipe keeps one.
       step: of the checkpoint; `checkpoint` says which it is.
+      folder: where it was opened.
+      temperature: what logits are divided by; 1 unless the run was opened calibrated.
     """
 
     config: Experiment
@@ -43,6 +45,8 @@ class Run:
     variables: Tree
     step: int
     checkpoint: Which
+    folder: RunDir
+    temperature: float = 1.0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -51,7 +55,7 @@ class Run:
 
     @functools.cached_property
     def _predict(self) -> Callable[..., Any]:
-        return jax.jit(functools.partial(predict_step, parts=self.parts))
+        return jax.jit(functools.partial(predict_step, parts=self.parts, temperature=self.temperature))
 
     @functools.cached_property
     def _logits(self) -> Callable[..., Any]:
@@ -133,4 +137,4 @@ def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Ma
     finally:
         checkpoints.close()
     which: Which = "best" if checkpoint != "last" and step == progress.best_step else "last"
-    return Run(config, dataset, parts, state.variables, step, which)
+    return Run(config, dataset, parts, state.variables, step, which, folder)
