@@ -269,6 +269,7 @@ def _validate_together(config: Experiment) -> None:
             list(optimizer.drop_epochs) == sorted(optimizer.drop_epochs),
             "config.optimizer.drop_epochs must rise, such as 30,60,80",
         ),
+        (bool(config.evaluate.scales), "config.evaluate.scales is empty; 1 is the picture as it is"),
         (train.steps is not None or train.epochs > 0, "config.train.epochs=0 trains nothing; it must be above 0"),
         (
             not train.label_smoothing or train.loss == "softmax",

@@ -20,6 +20,7 @@ ORDER = [
     {"training", "export"},
     {"run", "bench"},
     {"tune"},
+    {"tables"},
     {"verbs"},
     {"cli"},
     {"main", "__main__"},

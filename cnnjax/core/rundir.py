@@ -1,6 +1,7 @@
 """The paths of a run folder: the only thing by which stages talk to each other after training.
 
 config.json environment.json metrics.jsonl events.* checkpoints/ eval/<split>.json predictions/<split>.csv figures/
+calibration.json
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ class RunDir:
     @property
     def figures(self) -> Path:
         return self.root / "figures"
+
+    @property
+    def calibration(self) -> Path:
+        """The temperature that `evaluate --calibrate` fitted, and the checkpoint that it belongs to."""
+        return self.root / "calibration.json"
 
     @property
     def failure(self) -> Path:

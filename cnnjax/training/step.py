@@ -1,13 +1,13 @@
 """One training step and one evaluation step, as pure functions that are traced once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from cnnjax.config import Experiment
+from cnnjax.config import Evaluate, Experiment
 from cnnjax.core import keys
 from cnnjax.core.arrays import Array, Batch, Tree
 from cnnjax.evaluation import metrics
@@ -23,8 +23,9 @@ class Parts:
 
     Attributes:
       augment: f(images uint8, targets, positions, sizes) -> (float32 images, targets).
-      views: f(images uint8, sizes) -> float32 [V, N, h, w, C], for evaluation.
+      views: f(images uint8, sizes, scale) -> float32 [V, N, h, w, C], for evaluation.
       schedule: f(step) -> learning rate.
+      look: how evaluation looks at a picture; one centre crop unless a run is opened to be evaluated otherwise.
     """
 
     config: Experiment
@@ -33,6 +34,7 @@ class Parts:
     schedule: Callable[[Array], Array]
     augment: Callable[..., tuple[Array, Array]]
     views: Callable[..., Array]
+    look: Evaluate = field(default_factory=Evaluate)
 
 
 def as_targets(labels: Array, width: int) -> Array:
@@ -159,10 +161,14 @@ def predict_step(variables: Tree, batch: Batch, parts: Parts, temperature: float
 
 
 def view_logits(variables: Tree, batch: Batch, parts: Parts) -> Array:
-    """Returns the logits of every view of every picture, float32 [V, N, K]."""
-    images = parts.views(batch["images"], batch.get("sizes"))
-    logits = parts.model.apply(variables, images.reshape(-1, *images.shape[2:]))
-    return logits.reshape(*images.shape[:2], -1)
+    """Returns the logits of every view of every picture, float32 [V, N, K], at one scale after the other."""
+    apply = parts.model.apply_dense if parts.look.views == "dense" else parts.model.apply
+    found = []
+    for scale in parts.look.scales:
+        images = parts.views(batch["images"], batch.get("sizes"), scale)
+        logits = apply(variables, images.reshape(-1, *images.shape[2:]))
+        found.append(logits.reshape(*images.shape[:2], -1))
+    return jnp.concatenate(found)
 
 
 def global_norm(tree: Tree) -> Array:
