@@ -45,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flag, overrides, rest = _parse(verb, words)
             if rest and not verb.files:
                 raise UserError(f"{name} takes no argument {rest[0]}; flags begin with --")
-            verb.run(flag, overrides, rest)
-        return 0
+            return verb.run(flag, overrides, rest) or 0
     except BrokenPipeError:  # predict ... | head
         sys.stderr.close()
         return 0
@@ -81,7 +80,7 @@ def _verdict(error: BaseException, workdir: str | None) -> tuple[str, int]:
     if isinstance(error, UserError):
         return str(error), 2
     if isinstance(error, RunError):
-        where = f"; its log is {RunDir(workdir).metrics}" if workdir else ""
+        where = f"; its log is {RunDir(workdir).metrics}" if workdir and RunDir(workdir).metrics.is_file() else ""
         return f"{error}{where}", 1
     if isinstance(error, Stopped):
         return f"{error}; the same command goes on from there", 128 + error.signal

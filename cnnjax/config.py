@@ -225,8 +225,20 @@ class Evaluate:
     """How a split is evaluated."""
 
     batch_size: int | None = option(None, "pictures a batch; none: data.batch_size", low=1, free=True)
-    views: Literal["single", "ten_crop"] = option(
-        "single", "ten_crop: corners and centre and their mirrors, soft-max averaged (AlexNet's test)", free=True
+    views: Literal["single", "flip", "ten_crop", "dense"] = option(
+        "single",
+        "what is averaged after the soft-max; flip: centre and mirror; ten_crop: corners and centre and their mirrors (AlexNet's test); dense: the head over the whole picture's map, and its mirror's (VGG's test)",
+        free=True,
+    )
+    scales: tuple[float, ...] = option(
+        (1.0,), "sizes of the picture, as shares of its own, at which all views are taken", low=0.1, high=10, free=True
+    )
+    input_size: tuple[int, int] | None = option(
+        None,
+        "(height, width) the net sees in evaluation, of a picture that is larger by as much; none: model.input_size",
+        low=1,
+        high=4096,
+        free=True,
     )
     report: bool = option(
         True, "end a training with the whole report and report.html, not with figures alone", free=True

@@ -23,14 +23,13 @@ from cnnjax.core.mesh import check_batch, fitted, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
 from cnnjax.core.trace import Trace
 from cnnjax.data import Dataset
-from cnnjax.evaluation import gallery, metrics, neighbours, predictions
-from cnnjax.evaluation import report as reports
+from cnnjax.evaluation import gallery, neighbours
 from cnnjax.models import create_model, summary
 from cnnjax.models.base import find
 from cnnjax.models.catalogue import catalogue
 from cnnjax.optim import OPTIMIZERS, schedules
 from cnnjax.report import charts, write_comparison, write_page
-from cnnjax.training import claim, converted, loop, transfer
+from cnnjax.training import claim, converted, ensemble, loop, transfer
 from cnnjax.training.assemble import (
     assemble,
     build_model,
@@ -44,7 +43,7 @@ from cnnjax.training.assemble import (
 )
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
-from cnnjax.training.measure import Judge, evaluation_size, measure
+from cnnjax.training.measure import Judge, data_of, evaluation_size, identity, look, measure
 from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step, train_step, train_steps
 from cnnjax.training.trained import Run, Which, open_run, saved_config
@@ -154,6 +153,7 @@ def evaluate(
     overrides: Mapping[str, Any] | None = None,
     report: bool = False,
     most_searched: int | None = None,
+    calibrated: bool = False,
 ) -> dict[str, Any]:
     """Evaluates a run on a split, every picture exactly once, and writes eval/<split>.json.
 
@@ -165,39 +165,32 @@ def evaluate(
       overrides: {"evaluate.views": "ten_crop"}: keys that leave what was trained as it is.
       report: with the scores of every class, calibration and intervals, predictions/<split>.csv, and report.html.
       most_searched: training pictures up to which the nearest of mistakes are looked for; None: however many.
+      calibrated: with the temperature that `calibrate` has fitted.
 
     Returns:
-      split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views; of a
-      report also what `evaluation.report.report` returns, and temperature.
+      split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views, scales,
+      input_size, calibrated; of a report also what `evaluation.report.report` returns, and temperature: None, or
+      {value, log_loss, ece} with the one that was fitted.
     """
     _keep_compiled(data_dir)
     mesh = make_mesh()
-    run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
-    judge = Judge(run, mesh, split, data_dir)
-    pictures = judge.pictures
-    digest = trees.digest(run.variables)
-    identity = {"checkpoint": run.checkpoint, "step": run.step, "params_digest": digest}
-    identity |= {"views": run.config.evaluate.views}
-    folder = RunDir(workdir)
-    if report:
-        (scores,) = judge.probabilities([run.temperature])
-        found = {"split": pictures.name, **metrics.means(scores, pictures.labels), **identity}
-        found |= reports.report(scores, pictures.labels, run.classes)
-        found |= {"temperature": None}
-        predictions.write(
-            folder.predictions(pictures.name), scores, pictures.labels, classes=run.classes, names=pictures.names
-        )
-    else:
-        found = {"split": pictures.name, **judge.figures(), **identity}
-    files.write_json(folder.evaluation(pictures.name), found)
-    if report:
-        near = most_searched is None or judge.dataset.counts["train"] <= most_searched
-        train = judge.dataset.split("train") if near else None
-        gallery.write(folder, pictures, scores, params_digest=digest, train=train, embed=judge.embed)
-        try:
-            logs.say(f"the report is in {write_page(folder.root, network=_network(folder))}")
-        except ModuleNotFoundError as error:
-            logs.say(f"{folder.report} was not written: {error.name} is not installed")
+    run, folder = open_run(workdir, checkpoint=checkpoint, overrides=overrides, calibrated=calibrated), RunDir(workdir)
+    judge = Judge(run, data_of(run, data_dir), mesh, split)
+    split = judge.pictures.name
+    if not report:
+        found = {"split": split, **judge.figures(), **identity(run)}
+        files.write_json(folder.evaluation(split), found)
+        return found
+    scores, figures, more = judge.report(folder.predictions(split))
+    found = {"split": split, **figures, **identity(run), **more}
+    files.write_json(folder.evaluation(split), found)
+    near = most_searched is None or judge.dataset.counts["train"] <= most_searched
+    train = judge.dataset.split("train") if near else None
+    gallery.write(folder, judge.pictures, scores, params_digest=found["params_digest"], train=train, embed=judge.embed)
+    try:
+        logs.say(f"the report is in {write_page(folder.root, network=_network(folder))}")
+    except ModuleNotFoundError as error:
+        logs.say(f"{folder.report} was not written: {error.name} is not installed")
     return found
 
 
@@ -219,25 +212,71 @@ def report(workdirs: Sequence[str | Path], *, to: str | Path | None = None, publ
     return write_comparison(workdirs, to or "comparison.html", networks=networks, published=rows)
 
 
-def predict(
+def calibrate(
     workdir: str | Path,
+    *,
+    checkpoint: Which | None = None,
+    data_dir: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fits a temperature to the validation split, with the views that are asked for, and writes calibration.json.
+
+    Returns:
+      split, count, temperature, before and after (each {log_loss, ece}), checkpoint, step, params_digest, views, ...
+    """
+    _keep_compiled(data_dir)
+    run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
+    found = Judge(run, data_of(run, data_dir, needs="val"), make_mesh(), "val").calibration() | identity(run)
+    files.write_json(run.folder.calibration, found)
+    changes = ", ".join(
+        f"{what} {found['before'][name]:.4f} to {found['after'][name]:.4f}"
+        for name, what in (("log_loss", "log loss"), ("ece", "calibration error"))
+    )
+    logs.say(f"temperature {found['temperature']:.4f}: on {found['count']:,} validation pictures {changes}")
+    return found
+
+
+def evaluate_ensemble(
+    workdirs: Sequence[str | Path], *, data_dir: str | Path | None = None, **options: Any
+) -> dict[str, Any]:
+    """Measures runs one by one and averaged, as `evaluate` would each; see `training.ensemble.evaluate`."""
+    _keep_compiled(data_dir)
+    return ensemble.evaluate(workdirs, make_mesh(), data_dir=data_dir, **options)
+
+
+def predict(
+    workdir: str | Path | Sequence[str | Path],
     paths: Iterable[str | Path],
     *,
     checkpoint: Which | None = None,
     top: int = 5,
     overrides: Mapping[str, Any] | None = None,
+    calibrated: bool = False,
 ) -> list[dict[str, Any]]:
-    """Classifies picture files and all files of folders.
+    """Classifies picture files and all files of folders; a bad file is told among the results and keeps no other back.
+
+    Args:
+      workdir: a run folder, or several, whose probabilities are averaged.
+      paths: of files and folders.
+      checkpoint: best or last; None: the best where there is one, else the last.
+      top: how many classes a picture.
+      overrides: see `evaluate`.
+      calibrated: with the temperature that `calibrate` has fitted.
 
     Returns:
-      A list of {"file", "classes": [{"name", "probability"}, ...]}, the likeliest `top` classes first.
+      A list of {"file", "classes": [{"name", "probability"}, ...]}, the likeliest `top` classes first, or {"file",
+      "error"}.
     """
-    run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
+    workdirs = [workdir] if isinstance(workdir, (str, Path)) else workdir
+    runs = ensemble.open_runs(workdirs, checkpoint=checkpoint, overrides=overrides, calibrated=calibrated)
     found = data.picture_files(paths)
-    results = []
-    for path, row in zip(found, run.predict(found), strict=True):
+    results: list[dict[str, Any]] = []
+    for path, row in zip(found, ensemble.predict_each(runs, found), strict=True):
+        if isinstance(row, UserError):
+            results.append({"file": str(path), "error": str(row)})
+            continue
         order = (-row).argsort(kind="stable")[:top]
-        likeliest = [{"name": run.classes[index], "probability": float(row[index])} for index in order]
+        likeliest = [{"name": runs[0].classes[index], "probability": float(row[index])} for index in order]
         results.append({"file": str(path), "classes": likeliest})
     return results
 
@@ -276,6 +315,11 @@ def convert(name: str, path: str | Path, workdir: str | Path, **options: Any) ->
 def export(workdir: str | Path, path: str | Path, *, source: Any = None) -> None:
     """Writes a run's weights for another library; see `training.converted.export`."""
     converted.export(workdir, path, source=source)
+
+
+def soup(workdirs: Sequence[str | Path], to: str | Path, **options: Any) -> RunDir:
+    """Averages the weights of runs of one net into a new run folder; see `training.ensemble.soup`."""
+    return ensemble.soup(workdirs, to, **options)
 
 
 def _nearest_neighbours(config: Experiment, run: RunDir, data_dir: str | Path | None) -> dict[str, Any]:
@@ -451,11 +495,12 @@ def _finish(
     expected = {
         "checkpoint": "best" if best else "last",
         "step": progress.best_step if best else last,
-        "views": config.evaluate.views,
+        **look(config),
+        "calibrated": False,
     }
     report = files.read_json(run.evaluation(split)) if run.evaluation(split).is_file() else {}
     if any(report.get(key) != value for key, value in expected.items()):
-        overrides = {"evaluate.views": config.evaluate.views}
+        overrides = {f"evaluate.{name}": getattr(config.evaluate, name) for name in ("views", "scales", "input_size")}
         whole = config.evaluate.report
         if whole and find_spec("sklearn") is None:
             logs.say("there is no report: scikit-learn is not installed")

@@ -8,14 +8,14 @@ from typing import Any, get_args
 
 from absl import flags
 
-from cnnjax import recipes
+from cnnjax import recipes, tables
 from cnnjax.core.errors import UserError
 from cnnjax.core.files import finite
 from cnnjax.weights.names import Source
 
 TEXTS = {
     "config": "recipe: FILE or FILE:VARIANT",
-    "workdir": "run folder; train: default runs/<config name>",
+    "workdir": "run folder, default of train runs/<config name>; evaluate, predict and soup take several: A,B,C",
     "data_dir": "where data are kept; default $CNNJAX_DATA_DIR, else ~/.cache/cnnjax",
     "checkpoint": "best or last; default: the best where there is one",
     "split": "train, val or test; default: test, of converted weights test, else val, else all there is",
@@ -23,7 +23,7 @@ TEXTS = {
     "input": "HxWxC, such as 224x224x3; default: the model's own",
     "arch": "the model of the weights, such as resnet50; cnnjax models lists them",
     "from": "file of weights: .safetensors, .weights.h5, or .pth with --allow_pickle",
-    "to": "file to write: convert: a run's weights, .safetensors; report: default report.html in the run folder",
+    "to": "file to write (convert: .safetensors; report: default report.html in the run folder); soup: new run folder",
     "source": "whose names the file uses: torchvision, timm, cadene or keras; default: found from the keys",
     "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",
     "classes": "file with a class name a line; default: numbers",
@@ -50,6 +50,9 @@ SWITCHES = {
     "debug": "show the traceback of an error",
     "report": "also the scores of every class, calibration, intervals, predictions/<split>.csv, and report.html",
     "published": "set the published nets beside the runs in the chart of accuracy against operations",
+    "calibrate": "first fit a temperature to the validation split, and write calibration.json",
+    "calibrated": "divide logits by the temperature that --calibrate has fitted",
+    "csv": "print file,rank,class,probability lines on stdout",
     "json": "print one JSON document on stdout",
     "allow_pickle": "let PyTorch read a pickled file, weights only; give it for files that you trust",
     "markdown": "print the table of docs/models.md",
@@ -62,7 +65,7 @@ DEFAULTS: dict[str, Any] = {"top": 5}
 class Verb:
     """One line of `cnnjax --help`, and what stands behind it."""
 
-    run: Callable[[flags.FlagValues, dict[str, str], list[str]], None]
+    run: Callable[[flags.FlagValues, dict[str, str], list[str]], int | None]
     what: str
     flags: tuple[str, ...]
     example: str
@@ -94,22 +97,22 @@ def _prepare(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
 
 
 def _evaluate(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    workdirs = _workdirs(flag)
+    together = len(workdirs) > 1
+    if together and (flag.report or flag.calibrate):
+        raise UserError("--report and --calibrate write into a run folder; give --workdir one run for them")
     from cnnjax import run
 
-    workdir = _needed(flag, "workdir")
-    report = run.evaluate(
-        workdir,
-        split=flag.split,
-        checkpoint=_checkpoint(flag),
-        data_dir=flag.data_dir,
-        overrides=overrides,
-        report=flag.report,
-    )
+    where: dict[str, Any] = {"checkpoint": _checkpoint(flag), "data_dir": flag.data_dir, "overrides": overrides}
+    calibration = {"calibration": run.calibrate(workdirs[0], **where)} if flag.calibrate else {}
+    options = {"split": flag.split, "calibrated": flag.calibrated, **where}
+    if together:
+        report = run.evaluate_ensemble(workdirs, **options)
+    else:
+        report = run.evaluate(workdirs[0], report=flag.report, **options)
     if flag.json:
-        return print(json.dumps(finite(report)))
-    for name, value in report.items():
-        if not isinstance(value, (dict, list)):  # what is larger stands in eval/<split>.json
-            print(f"{name:14} {value}")
+        return print(json.dumps(finite(report | calibration)))
+    print(tables.ensemble(report) if together else tables.evaluation(report))
 
 
 def _report(flag: flags.FlagValues, _: dict[str, str], workdirs: list[str]) -> None:
@@ -121,18 +124,36 @@ def _report(flag: flags.FlagValues, _: dict[str, str], workdirs: list[str]) -> N
     print(run.report(workdirs, to=flag.to, published=flag.published))
 
 
-def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:
-    from cnnjax import run
-
-    workdir = _needed(flag, "workdir")
+def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> int:
+    workdirs = _workdirs(flag)
     if not paths:
         raise UserError("predict needs pictures; name files or folders after the flags")
-    results = run.predict(workdir, paths, checkpoint=_checkpoint(flag), top=flag.top, overrides=overrides)
+    if flag.json and flag.csv:
+        raise UserError("--json and --csv both want stdout; give one of them")
+    from cnnjax import run
+    from cnnjax.core import logs
+
+    options: dict[str, Any] = {"checkpoint": _checkpoint(flag), "top": flag.top, "overrides": overrides}
+    results = run.predict(workdirs, paths, calibrated=flag.calibrated, **options)
     if flag.json:
-        return print(json.dumps(results))
-    for result in results:
-        classes = "  ".join(f"{item['name']} {item['probability']:.1%}" for item in result["classes"])
-        print(f"{result['file']}: {classes}")
+        print(json.dumps(results))
+    elif flag.csv:
+        print(tables.predictions_csv(results), end="")
+    else:
+        tables.show_predictions(results)
+    wrong = [result["error"] for result in results if "error" in result]
+    for error in wrong:
+        logs.say(error)
+    if wrong:
+        logs.say(f"{len(wrong)} of {len(results)} files could not be classified")
+    return 1 if wrong else 0
+
+
+def _soup(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    workdirs, to = _workdirs(flag), _needed(flag, "to")
+    from cnnjax import run
+
+    run.soup(workdirs, to, checkpoint=_checkpoint(flag))
 
 
 def _summary(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
@@ -249,6 +270,12 @@ def _needed(flag: flags.FlagValues, name: str) -> str:
     return value
 
 
+def _workdirs(flag: flags.FlagValues) -> list[str]:
+    """The run folders of --workdir A,B,C; a folder whose own name has a comma is one."""
+    value = _needed(flag, "workdir")
+    return [value] if Path(value).is_dir() else [part for part in value.split(",") if part]
+
+
 def _checkpoint(flag: flags.FlagValues) -> Any:
     if flag.checkpoint not in (None, "best", "last"):
         raise UserError(f"--checkpoint={flag.checkpoint} is neither best nor last")
@@ -290,7 +317,7 @@ VERBS = {
     "evaluate": Verb(
         _evaluate,
         "exact metrics of a run on a split",
-        ("workdir", "split", "checkpoint", "data_dir", "report", "json"),
+        ("workdir", "split", "checkpoint", "data_dir", "report", "calibrate", "calibrated", "json"),
         "cnnjax evaluate --workdir runs/lenet_digits --split test",
     ),
     "report": Verb(
@@ -303,9 +330,15 @@ VERBS = {
     "predict": Verb(
         _predict,
         "classes and probabilities of picture files and folders",
-        ("workdir", "checkpoint", "top", "json"),
+        ("workdir", "checkpoint", "top", "calibrated", "csv", "json"),
         "cnnjax predict --workdir runs/own_pictures holiday.jpg more/",
         files=True,
+    ),
+    "soup": Verb(
+        _soup,
+        "average the weights of runs that began alike into a new run",
+        ("workdir", "to", "checkpoint"),
+        "cnnjax soup --workdir runs/a,runs/b,runs/c --to runs/soup",
     ),
     "summary": Verb(
         _summary,

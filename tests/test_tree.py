@@ -21,6 +21,7 @@ ORDER = [
     {"explain", "robustness"},
     {"run", "bench"},
     {"tune"},
+    {"tables"},
     {"verbs"},
     {"cli"},
     {"main", "__main__"},

@@ -66,6 +66,12 @@ def whole(images: Array) -> Array:
     return jnp.broadcast_to(jnp.asarray(images.shape[1:3], jnp.int32), (images.shape[0], 2))
 
 
+def whole_boxes(images: Array) -> Array:
+    """Returns the boxes [N, 4] of all there is of the pictures."""
+    sizes = whole(images).astype(jnp.float32)
+    return jnp.concatenate([jnp.zeros_like(sizes), sizes], 1)
+
+
 def drawn_boxes(
     keys: Array, sizes: Array, *, scale: tuple[Array | float, Array | float], ratio: tuple[float, float]
 ) -> tuple[Array, Array]:

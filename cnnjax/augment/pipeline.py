@@ -6,7 +6,7 @@ normalise values are levels of 0-255, and they stay bytes until an operation nee
 warp, whose draws are symmetric, because behind it XLA would compute the warp once for either side: 212 ms instead of 87
 for 128 pictures of 224 x 224 on two CPU cores.
 
-Evaluation: to the standard frame -> the views' crops -> normalise.
+Evaluation: to the standard frame -> to the scale -> the views' crops -> normalise.
 
 A batch may lie on canvases, each picture in the top left corner of its own with its true size in `sizes`. Except where
 training cuts at random out of the whole picture (crop=resized, scaled), a canvas is first brought to the standard
@@ -74,25 +74,37 @@ def train_pipeline(
     return pipeline
 
 
-def eval_pipeline(config: Augment, *, statistics: Statistics, input_size: Size, views: Views) -> Callable[..., Array]:
-    """Returns f(images, sizes=None) -> float32 [V, N, h, w, C], the normalised views of every picture.
+def eval_pipeline(
+    config: Augment, *, statistics: Statistics, input_size: Size, views: Views, prepared_for: Size | None = None
+) -> Callable[..., Array]:
+    """Returns f(images, sizes=None, scale=1.0) -> float32 [V, N, h, w, C], the normalised views of every picture.
 
     Args:
       config: the options.
       statistics: of the training set.
       input_size: (h, w) that the model sees.
       views: f(images [N, H, W, C], (h, w)) -> [V, N, h, w, C]; it is handed in, since augment knows no evaluation.
+      prepared_for: the input (h, w) that the pictures' size was meant for; they grow as the input does, so that the
+        same part of them is seen. None: `input_size`.
     """
+    growth = [new / old for new, old in zip(input_size, prepared_for or input_size, strict=True)]
 
-    def pipeline(images: Array, sizes: Array | None = None) -> Array:
-        framed = _checked(_standard(config, images, sizes, input_size), input_size)
-        return normalise(views(framed, input_size), config, statistics)
+    def pipeline(images: Array, sizes: Array | None = None, scale: float = 1.0) -> Array:
+        framed = _standard(config, images, sizes, input_size, scale)
+        if framed is images:  # a standard frame goes by the input already
+            height, width = (round(side * scale * more) for side, more in zip(images.shape[1:3], growth, strict=True))
+            if (height, width) != images.shape[1:3]:
+                framed = geometry.resample(images, geometry.whole_boxes(images), size=(height, width))
+        return normalise(views(_checked(framed, input_size), input_size), config, statistics)
 
     return pipeline
 
 
-def _standard(config: Augment, images: Array, sizes: Array | None, size: Size) -> Array:
-    """Brings canvases, and all pictures of a recipe of resized crops, to the frame out of which evaluation cuts."""
+def _standard(config: Augment, images: Array, sizes: Array | None, size: Size, scale: float = 1.0) -> Array:
+    """Brings canvases, and all pictures of a recipe of resized crops, to the frame out of which evaluation cuts.
+
+    The frame holds the same part of a picture at any scale.
+    """
     if sizes is None and config.crop not in ("resized", "scaled"):
         return images
     sizes = geometry.whole(images) if sizes is None else sizes
@@ -100,7 +112,8 @@ def _standard(config: Augment, images: Array, sizes: Array | None, size: Size) -
     margins = [int((side / config.eval_resize - side) / 2) for side in size]
     frame = (size[0] + 2 * margins[0], size[1] + 2 * margins[1])
     magnification = config.eval_resize * (sizes / jnp.asarray(size, jnp.float32)).min(1)
-    return geometry.resample(images, geometry.center_boxes(sizes, size=frame, magnification=magnification), size=frame)
+    boxes = geometry.center_boxes(sizes, size=frame, magnification=magnification)
+    return geometry.resample(images, boxes, size=(round(frame[0] * scale), round(frame[1] * scale)))
 
 
 def _cut(config: Augment, keys: Array, images: Array, sizes: Array | None, size: Size) -> Array:

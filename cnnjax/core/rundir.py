@@ -1,7 +1,7 @@
 """The paths of a run folder: the only thing by which stages talk to each other after training.
 
 config.json environment.json metrics.jsonl events.* checkpoints/ eval/<split>.json predictions/<split>.csv figures/
-report.html
+calibration.json report.html
 """
 
 from dataclasses import dataclass
@@ -57,6 +57,11 @@ class RunDir:
     def profile(self) -> Path:
         """Traces of the steps of `train.profile`."""
         return self.root / "profile"
+
+    @property
+    def calibration(self) -> Path:
+        """The temperature that `evaluate --calibrate` fitted, and the checkpoint that it belongs to."""
+        return self.root / "calibration.json"
 
     @property
     def failure(self) -> Path:

@@ -109,6 +109,12 @@ def expected_calibration_error(bins: Sequence[dict[str, Any]]) -> float:
     return sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in bins if row["count"]) / total
 
 
+def certainty(probabilities: HostArray, labels: HostArray) -> dict[str, float]:
+    """Returns {log_loss, ece}: what a temperature changes."""
+    bins = reliability(prepared(probabilities, labels)[0], labels)
+    return {"log_loss": metrics.means(probabilities, labels)["log_loss"], "ece": expected_calibration_error(bins)}
+
+
 def _sure(scores: HostArray, labels: HostArray) -> tuple[HostArray, HostArray]:
     """How sure each decision is and whether it is right: [N, 1] of one label, [N, K] of several."""
     if labels.ndim == 2:

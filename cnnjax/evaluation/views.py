@@ -28,8 +28,26 @@ def ten_crop(images: Array, size: tuple[int, int]) -> Array:
     """
     bottom, right = images.shape[1] - size[0], images.shape[2] - size[1]
     places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-    crops = jnp.stack([_crop(images, size, top, left) for top, left in places])
-    return jnp.concatenate([crops, crops[:, :, :, ::-1]])
+    return _mirrored(jnp.stack([_crop(images, size, top, left) for top, left in places]))
+
+
+@VIEWS.add("flip")
+def flip(images: Array, size: tuple[int, int]) -> Array:
+    """Returns the centre crop and its mirror."""
+    return _mirrored(single(images, size))
+
+
+@VIEWS.add("dense")
+def dense(images: Array, size: tuple[int, int]) -> Array:
+    """Returns the whole picture and its mirror, over whose map the head is moved (`Model.apply_dense`).
+
+    Simonyan and Zisserman 2014, section 3.2. `size` is not needed.
+    """
+    return _mirrored(images[None])
+
+
+def _mirrored(views: Array) -> Array:
+    return jnp.concatenate([views, views[:, :, :, ::-1]])
 
 
 def _crop(images: Array, size: tuple[int, int], top: int, left: int) -> Array:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
 from cnnjax.core import trees
 from cnnjax.core.arrays import Array, Tree
@@ -83,6 +84,42 @@ class Model:
         rngs = None if key is None else {"dropout": key}
         outputs = self._run(variables, images, train=train, method=method, rngs=rngs)
         return outputs.astype(jnp.float32)
+
+    def apply_dense(self, variables: Tree, images: Array) -> Array:
+        """Evaluates the net on pictures of any size, at every place where its head fits on their map.
+
+        Simonyan and Zisserman 2014, arXiv:1409.1556, section 3.2: the dense layers become convolutions, and the logits
+        of all places are averaged. Moving the head over the map is the same, and serves any net whose features are one.
+
+        Args:
+          images: float [N, H, W, C], at least of the input size.
+
+        Returns:
+          Logits float32 [N, num_classes].
+
+        Raises:
+          UserError: the features are no map that grows with the picture.
+        """
+        black = jax.ShapeDtypeStruct((1, *self.input_size), jnp.float32)
+        window = jax.eval_shape(functools.partial(self.apply, variables, method="features"), black).shape
+        no_map = UserError(
+            f"{self.name} cannot be moved over a larger picture, since its features are no map of it; "
+            "config.evaluate.views=dense is for nets of convolutions with pooling or dense layers behind them"
+        )
+        try:
+            features = self.apply(variables, images, method="features")
+        except Exception as error:
+            raise no_map from error
+        if features.ndim != 4:
+            raise no_map
+        rows, columns = (side - place + 1 for side, place in zip(features.shape[1:3], window[1:3], strict=True))
+        places = jnp.stack(jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij"), -1).reshape(-1, 2)
+
+        def at(place: Array) -> Array:
+            size = (len(features), *window[1:])
+            return self.apply(variables, lax.dynamic_slice(features, (0, *place, 0), size), method="head")
+
+        return lax.map(at, places).mean(0)
 
     def apply_train(
         self, variables: Tree, images: Array, key: Array, *, targets: Array | None = None, observe: bool = False

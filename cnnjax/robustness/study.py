@@ -24,7 +24,7 @@ from cnnjax.robustness.changes import CHANGES
 from cnnjax.robustness.corruptions import CORRUPTIONS, SMALL
 from cnnjax.robustness.subject import SEED, Subject
 from cnnjax.training.assemble import loader
-from cnnjax.training.measure import evaluation_size, pictures_of
+from cnnjax.training.measure import data_of, evaluation_size, split_of
 from cnnjax.training.trained import Which, open_run
 
 CORRUPTED = "corruptions"
@@ -91,7 +91,8 @@ def study(
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
     if target not in (None, LEAST_LIKELY, *run.classes):
         raise UserError(f"the run has no class {target}{nearest(target or '', run.classes)}, nor is it {LEAST_LIKELY}")
-    dataset, pictures = pictures_of(run, split, data_dir)
+    dataset = data_of(run, data_dir)
+    pictures = split_of(run, dataset, split)
     if target and pictures.labels.ndim == 2:
         raise UserError("an attack has a target only where a picture has one label; leave out --target")
     subject = Subject(dataclasses.replace(run, variables=jax.device_put(run.variables, replicated(mesh))))

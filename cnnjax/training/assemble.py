@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 from cnnjax import data
 from cnnjax.augment import pipeline
 from cnnjax.augment.normalise import as_levels, normalise
-from cnnjax.config import Experiment
-from cnnjax.core import keys
+from cnnjax.config import Evaluate, Experiment
+from cnnjax.core import keys, trees
 from cnnjax.core.errors import UserError
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import views
@@ -67,10 +67,18 @@ def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
     )
 
 
-def assemble(config: Experiment, dataset: Dataset, length: Length, *, view: str = "single") -> Parts:
-    """Everything that the steps are traced from; `view` names how evaluation looks at a picture."""
+def assemble(config: Experiment, dataset: Dataset, length: Length, *, look: Evaluate | None = None) -> Parts:
+    """Everything that the steps are traced from.
+
+    Args:
+      look: how evaluation looks at a picture; None: one centre crop, which is what training validates by.
+    """
+    look = look or Evaluate()
     model = build_model(config, multi_label=dataset.multi_label)
     size, statistics = model.input_size[:2], dataset.statistics
+    seen = look.input_size or size
+    if seen != size and look.views != "dense":
+        model = _at_size(model, seen)
     return Parts(
         config=config,
         model=model,
@@ -84,8 +92,33 @@ def assemble(config: Experiment, dataset: Dataset, length: Length, *, view: str 
             plain=bool(config.train.overfit),
         ),
         normalise=lambda levels: normalise(levels, config.augment, statistics),
-        views=pipeline.eval_pipeline(config.augment, statistics=statistics, input_size=size, views=views.VIEWS[view]),
+        views=pipeline.eval_pipeline(
+            config.augment,
+            statistics=statistics,
+            input_size=seen,
+            views=views.VIEWS[look.views],
+            prepared_for=size if dataset.prepared else None,
+        ),
+        look=look,
     )
+
+
+def _at_size(model: Model, size: tuple[int, int]) -> Model:
+    """The same net for pictures of another size, if its parameters are the same."""
+    other = create_model(
+        model.name,
+        model.num_classes,
+        input_size=(*size, model.input_size[2]),
+        dtype=model.dtype,
+        dropout=model.dropout,
+    )
+    if trees.flatten(other.shapes()) != trees.flatten(model.shapes()):
+        raise UserError(
+            f"the parameters of {model.name} depend on the size of its input, so it sees pictures of "
+            f"{model.input_size[0]} x {model.input_size[1]} alone; config.evaluate.views=dense takes larger ones where "
+            "the net's features are a map"
+        )
+    return other
 
 
 def check_pictures(parts: Parts, dataset: Dataset) -> None:

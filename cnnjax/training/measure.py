@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from cnnjax import data
 from cnnjax.config import Experiment
-from cnnjax.core import logs
+from cnnjax.core import logs, trees
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import replicated
 from cnnjax.data import Dataset, Split
+from cnnjax.evaluation import calibrate, metrics, predictions, report
 from cnnjax.evaluation import split as evaluation
+from cnnjax.optim import losses
 from cnnjax.training import converted
 from cnnjax.training.assemble import loader
-from cnnjax.training.step import embed_step, eval_step, predict_step
+from cnnjax.training.step import embed_step, eval_step, predict_step, view_logits
 from cnnjax.training.trained import Run
 
 
@@ -27,12 +30,27 @@ def evaluation_size(config: Experiment, mesh: Any) -> int:
     return -(-size // mesh.size) * mesh.size
 
 
-def data_of(run: Run, data_dir: str | Path | None) -> Dataset:
-    """The prepared data that a run was trained on, at their old place or prepared again; never others."""
+def data_of(run: Run, data_dir: str | Path | None, *, needs: str | None = None) -> Dataset:
+    """The prepared data that a run was trained on, at their old place or prepared again; never others.
+
+    Args:
+      needs: a split that must be there.
+    """
+    dataset = _data_of(run, data_dir)
+    if needs not in (None, *dataset.counts):
+        raise UserError(
+            f"{run.folder.root} has no split {needs}, on which this is done; "
+            f"train with config.data.{needs}_fraction above 0"
+        )
+    return dataset
+
+
+def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     source = run.config.data.source
     if source == converted.SOURCE:
         raise UserError(
-            f"{run.folder} was converted and has no pictures of its own; give config.data.source=folder:PATH with them"
+            f"{run.folder.root} was converted and has no pictures of its own; "
+            "give config.data.source=folder:PATH with them"
         )
     if not run.dataset.prepared:  # a converted run is held against any pictures of as many classes
         dataset = data.prepare(run.config.data, data_dir)
@@ -54,13 +72,29 @@ def data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     return dataset
 
 
-def pictures_of(run: Run, split: str | None, data_dir: str | Path | None) -> tuple[Dataset, Split]:
-    """The run's data and one split; None: test, of converted weights the first there is of test, val and train."""
-    dataset = data_of(run, data_dir)
+def split_of(run: Run, dataset: Dataset, split: str | None) -> Split:
+    """One split; None: test, of converted weights the first there is of test, val and train."""
     if split is None:
         wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
         split = next((name for name in wanted if name in dataset.counts), "test")
-    return dataset, dataset.split(split)
+    return dataset.split(split)
+
+
+def identity(run: Run) -> dict[str, Any]:
+    """Which network was measured, and how it looked at the pictures."""
+    return {
+        "checkpoint": run.checkpoint,
+        "step": run.step,
+        "params_digest": trees.digest(run.variables),
+        **look(run.config),
+        "calibrated": run.calibrated,
+    }
+
+
+def look(config: Experiment) -> dict[str, Any]:
+    """How evaluation looks at a picture: views, scales, input_size [h, w]."""
+    size = config.evaluate.input_size or (config.model.input_size or ())[:2]
+    return {"views": config.evaluate.views, "scales": list(config.evaluate.scales), "input_size": list(size)}
 
 
 def measure(step: Any, variables: Tree, source: Any, count: int, size: int, lines: bool = False) -> Any:
@@ -84,19 +118,18 @@ class Judge:
 
     Args:
       run: opened.
+      dataset: its pictures, see `data_of`.
       mesh: the devices that share each batch.
       split: train, val or test; None: test, of converted weights the first there is of test, val and train.
-      data_dir: where data are kept.
 
     Attributes:
       dataset: all pictures that the run is held against.
       pictures: the split of them.
     """
 
-    def __init__(self, run: Run, mesh: Any, split: str | None = None, data_dir: str | Path | None = None):
-        self.dataset, self.pictures = pictures_of(run, split, data_dir)
-        self.run = run
-        self._mesh, self._load = mesh, loader(run.config, self.dataset, mesh)
+    def __init__(self, run: Run, dataset: Dataset, mesh: Any, split: str | None = None):
+        self.run, self.dataset, self.pictures = run, dataset, split_of(run, dataset, split)
+        self._mesh, self._load = mesh, loader(run.config, dataset, mesh)
         self._source = self._load(self.pictures, None)
         self._variables = jax.device_put(run.variables, replicated(mesh))
 
@@ -125,6 +158,58 @@ class Judge:
     @functools.cached_property
     def _embed(self) -> Callable[..., Any]:
         return jax.jit(functools.partial(embed_step, parts=self.run.parts), out_shardings=replicated(self._mesh))
+
+    def report(self, table: Path) -> tuple[HostArray, dict[str, Any], dict[str, Any]]:
+        """Writes the table of all predictions.
+
+        Returns:
+          The probabilities, float32 [N, K]; the same figures; and what `evaluation.report.report` says, with
+          "temperature", None or what the one that was fitted to this run gives: {value, log_loss, ece}.
+        """
+        run, pictures, fitted = self.run, self.pictures, self.run.calibration
+        scores, *scaled = self.probabilities([run.temperature, *([fitted] if fitted else [])])
+        found = report.report(scores, pictures.labels, run.classes) | {"temperature": None}
+        if scaled:
+            found["temperature"] = {"value": fitted, **report.certainty(scaled[0], pictures.labels)}
+        predictions.write(table, scores, pictures.labels, classes=run.classes, names=pictures.names)
+        return scores, metrics.means(scores, pictures.labels), found
+
+    def calibration(self) -> dict[str, Any]:
+        """Fits a temperature to the split.
+
+        Returns:
+          split, count, temperature, before and after (each {log_loss, ece}).
+
+        Raises:
+          UserError: the outputs are no logits.
+        """
+        labels, loss = self.pictures.labels, self.run.config.train.loss
+        if loss not in ("softmax", "sigmoid"):
+            raise UserError(f"a temperature divides logits, which config.train.loss={loss} has not; train with softmax")
+        step = functools.partial(view_logits, parts=self.run.parts)
+        logits = self._over(lambda variables, batch: step(variables, batch).swapaxes(0, 1), evaluation.collect)
+        on_device = jax.device_put(logits)
+
+        @jax.jit
+        def probabilities(logits: Array, temperature: float) -> Array:
+            return losses.probabilities(logits / temperature, loss).mean(1)
+
+        @jax.jit
+        def each(logits: Array, temperature: float) -> Array:
+            return metrics.each(probabilities(logits, temperature), labels)["log_loss"]
+
+        def log_loss(temperature: float) -> float:
+            return float(np.asarray(each(on_device, temperature)).mean(dtype=np.float64))
+
+        found = calibrate.fit(log_loss)
+        before, after = (report.certainty(np.asarray(probabilities(on_device, t)), labels) for t in (1.0, found))
+        return {
+            "split": self.pictures.name,
+            "count": len(labels),
+            "temperature": found,
+            "before": before,
+            "after": after,
+        }
 
     def _over(self, step: Callable[..., Any], gather: Any) -> Any:
         jitted = jax.jit(step, out_shardings=replicated(self._mesh))

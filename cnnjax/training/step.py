@@ -1,13 +1,13 @@
 """One training step and one evaluation step, as pure functions that are traced once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from cnnjax.config import Experiment
+from cnnjax.config import Evaluate, Experiment
 from cnnjax.core import keys
 from cnnjax.core.arrays import Array, Batch, Tree
 from cnnjax.data.resident import take
@@ -26,8 +26,9 @@ class Parts:
       augment: f(images uint8, targets, positions, sizes) -> (float32 images, targets); the images are normalised, but
         levels of 0-255 where training attacks them first.
       normalise: f(levels) -> what the model sees.
-      views: f(images uint8, sizes) -> float32 [V, N, h, w, C], for evaluation.
+      views: f(images uint8, sizes, scale) -> float32 [V, N, h, w, C], for evaluation.
       schedule: f(step) -> learning rate.
+      look: how evaluation looks at a picture; one centre crop unless a run is opened to be evaluated otherwise.
     """
 
     config: Experiment
@@ -37,6 +38,7 @@ class Parts:
     augment: Callable[..., tuple[Array, Array]]
     normalise: Callable[[Array], Array]
     views: Callable[..., Array]
+    look: Evaluate = field(default_factory=Evaluate)
 
 
 def as_targets(labels: Array, width: int) -> Array:
@@ -229,15 +231,19 @@ def predict_step(variables: Tree, batch: Batch, parts: Parts, temperature: float
 
 
 def view_logits(variables: Tree, batch: Batch, parts: Parts) -> Array:
-    """Returns the logits of every view of every picture, float32 [V, N, K]."""
-    images = parts.views(batch["images"], batch.get("sizes"))
-    logits = parts.model.apply(variables, images.reshape(-1, *images.shape[2:]))
-    return logits.reshape(*images.shape[:2], -1)
+    """Returns the logits of every view of every picture, float32 [V, N, K], at one scale after the other."""
+    apply = parts.model.apply_dense if parts.look.views == "dense" else parts.model.apply
+    found = []
+    for scale in parts.look.scales:
+        images = parts.views(batch["images"], batch.get("sizes"), scale)
+        logits = apply(variables, images.reshape(-1, *images.shape[2:]))
+        found.append(logits.reshape(*images.shape[:2], -1))
+    return jnp.concatenate(found)
 
 
 def embed_step(variables: Tree, batch: Batch, parts: Parts) -> Array:
     """Returns features float32 [N, F] (see `Model.embed`), averaged over the views of each picture."""
-    images = parts.views(batch["images"], batch.get("sizes"))
+    images = parts.views(batch["images"], batch.get("sizes"), 1.0)
     count, size = images.shape[0], images.shape[1]
     features = parts.model.embed(variables, images.reshape(-1, *images.shape[2:]))
     return features.reshape(count, size, -1).mean(0)

@@ -1,17 +1,20 @@
 """A finished or broken run, opened for use: its config, classes, variables, and predictions from files or arrays."""
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import numpy as np
 
 from cnnjax import recipes
 from cnnjax.config import Experiment
-from cnnjax.core import files
+from cnnjax.core import files, trees
 from cnnjax.core.arrays import HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
@@ -36,7 +39,7 @@ class Run:
       variables: {"params", "batch_stats"} of the checkpoint, the running average where the recipe keeps one.
       step: of the checkpoint; `checkpoint` says which it is.
       folder: where it was opened.
-      temperature: what logits are divided by; 1 unless the run was opened calibrated.
+      temperature: what logits are divided by, 1 unless the run was opened `calibrated`.
     """
 
     config: Experiment
@@ -47,11 +50,19 @@ class Run:
     checkpoint: Which
     folder: RunDir
     temperature: float = 1.0
+    calibrated: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the probabilities."""
         return self.dataset.class_names
+
+    @property
+    def calibration(self) -> float | None:
+        """The temperature that was fitted to this checkpoint, None without one."""
+        path = self.folder.calibration
+        saved = files.read_json(path) if path.is_file() else {}
+        return saved["temperature"] if saved.get("params_digest") == trees.digest(self.variables) else None
 
     @functools.cached_property
     def _predict(self) -> Callable[..., Any]:
@@ -66,30 +77,52 @@ class Run:
 
         Args:
           pictures: paths of picture files, or uint8 arrays [N, H, W, C]; any size, fitted as the training data were.
+
+        Raises:
+          UserError: one of them is no whole picture.
         """
-        items = [pictures] if isinstance(pictures, (str, Path)) else list(pictures)
-        size = min(self.config.evaluate.batch_size or self.config.data.batch_size, max(len(items), 1))
         rows = [np.zeros((0, len(self.classes)), np.float32)]
-        for start in range(0, len(items), size):
-            chunk = [self._fit(item) for item in items[start : start + size]]
-            missing = size - len(chunk)
-            batch = {"images": np.stack([image for image, _ in chunk + chunk[-1:] * missing])}
-            if self.config.data.resize == "pad":
-                batch["sizes"] = np.asarray([true for _, true in chunk + chunk[-1:] * missing], np.int32)
-            rows.append(np.asarray(self._predict(self.variables, batch))[: len(chunk)])
+        for row in self.predict_each(pictures):
+            if isinstance(row, UserError):
+                raise row
+            rows.append(row[None])
         return np.concatenate(rows)
 
-    def _fit(self, item: Any) -> tuple[HostArray, tuple[int, int]]:
+    def predict_each(self, pictures: Any) -> Iterator[HostArray | UserError]:
+        """Yields for each picture, in order, its probabilities float32 [K], or what is wrong with it."""
+        items = [pictures] if isinstance(pictures, (str, Path)) else list(pictures)
+        size = min(self.config.evaluate.batch_size or self.config.data.batch_size, max(len(items), 1))
+        with ThreadPoolExecutor(self.config.data.threads or os.cpu_count()) as pool:
+            for start in range(0, len(items), size):
+                fitted = list(pool.map(self._fit, items[start : start + size]))
+                whole = [found for found in fitted if not isinstance(found, UserError)]
+                rows = iter(self._probabilities(whole, size)) if whole else iter(())
+                for found in fitted:
+                    yield found if isinstance(found, UserError) else next(rows)
+
+    def _probabilities(self, fitted: list[tuple[HostArray, tuple[int, int]]], size: int) -> HostArray:
+        """Those of at most `size` pictures; the batch is filled up, so that it compiles once."""
+        padded = fitted + fitted[-1:] * (size - len(fitted))
+        batch = {"images": np.stack([image for image, _ in padded])}
+        if self.config.data.resize == "pad":
+            batch["sizes"] = np.asarray([true for _, true in padded], np.int32)
+        return np.asarray(self._predict(self.variables, batch))[: len(fitted)]
+
+    def _fit(self, item: Any) -> tuple[HostArray, tuple[int, int]] | UserError:
         rule = self.config.data
         name = str(item) if isinstance(item, (str, Path)) else "an array"
         try:
             content = read_file(item, rule.max_bytes) if isinstance(item, (str, Path)) else np.asarray(item)
             fitted, true = decode.load(content, rule, name, self.dataset.shape[2])
         except decode.BadPictureError as error:
-            raise UserError(f"{name} is no whole picture ({error.reason}); leave it out") from error
+            return UserError(f"{name} is no whole picture ({error.reason}); leave it out")
+        except UserError as error:
+            return error
+        except OSError as error:
+            return UserError(f"{name} cannot be read ({error.strerror or error}); leave it out")
         if fitted.shape != self.dataset.shape:
             have, want = ("x".join(map(str, shape)) for shape in (fitted.shape, self.dataset.shape))
-            raise UserError(
+            return UserError(
                 f"{name} is {have}, but the run was trained on {want}; resize it or train with a resize rule"
             )
         return fitted, true
@@ -104,16 +137,23 @@ def saved_config(folder: RunDir) -> Experiment:
     return recipes.from_json(files.read_json(folder.config))
 
 
-def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Mapping[str, Any] | None = None) -> Run:
+def open_run(
+    path: str | Path,
+    *,
+    checkpoint: Which | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    calibrated: bool = False,
+) -> Run:
     """Opens a run folder; needs neither the recipe nor the data.
 
     Args:
       path: the run folder.
       checkpoint: best or last; None: the best where there is one, else the last.
       overrides: {"evaluate.views": "ten_crop"}: keys that leave what was trained as it is.
+      calibrated: with the temperature that `evaluate --calibrate` has fitted to this checkpoint.
 
     Raises:
-      UserError: no run folder, no checkpoint, or one that cannot be read.
+      UserError: no run folder, no checkpoint, one that cannot be read, or one without a temperature.
     """
     folder = RunDir.existing(path)
     config = saved_config(folder)
@@ -127,8 +167,8 @@ def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Ma
             bound = {key: pair for key, pair in bound.items() if not key.startswith("data.")}
         if bound:
             raise UserError(f"config.{next(iter(bound))} belongs to the training of {path}; it cannot be changed now")
-        config = changed
-    parts = assemble(config, dataset, Length(1, 1, 1, 1.0), view=config.evaluate.views)
+        config, dataset = _finer(config, changed, dataset)
+    parts = assemble(config, dataset, Length(1, 1, 1, 1.0), look=config.evaluate)
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     try:
         step = checkpoints.choose(checkpoint)
@@ -137,4 +177,22 @@ def open_run(path: str | Path, *, checkpoint: Which | None = None, overrides: Ma
     finally:
         checkpoints.close()
     which: Which = "best" if checkpoint != "last" and step == progress.best_step else "last"
-    return Run(config, dataset, parts, state.variables, step, which, folder)
+    run = Run(config, dataset, parts, state.variables, step, which, folder)
+    if not calibrated:
+        return run
+    temperature = run.calibration
+    if temperature is None:
+        raise UserError(f"{path} has no temperature for its {which} checkpoint; fit one by cnnjax evaluate --calibrate")
+    return dataclasses.replace(run, temperature=temperature, calibrated=True)
+
+
+def _finer(old: Experiment, new: Experiment, dataset: Dataset) -> tuple[Experiment, Dataset]:
+    """Has pictures that are yet to be prepared made of the size that `evaluate.input_size` is best shown."""
+    data, seen, trained = new.data, new.evaluate.input_size, new.model.input_size
+    if dataset.prepared or data.size is None:
+        return new, dataset
+    if seen and trained and data.size == old.data.size:
+        height, width = (round(side * now / then) for side, now, then in zip(data.size, seen, trained[:2], strict=True))
+        data = dataclasses.replace(data, size=(height, width))
+    shape = (*cast(tuple[int, int], data.size), dataset.shape[2])
+    return dataclasses.replace(new, data=data), dataclasses.replace(dataset, shape=shape)

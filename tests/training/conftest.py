@@ -27,7 +27,7 @@ def archive(tmp_path_factory):
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny(archive):
     """Returns a function that makes the config, with overrides as keywords: tiny(train__epochs=2)."""
     config = Experiment(

@@ -1,0 +1,72 @@
+"""What evaluate and predict print for people: tables on a terminal, plain lines elsewhere."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Results = Sequence[Mapping[str, Any]]
+
+
+def evaluation(report: Mapping[str, Any]) -> str:
+    """One line a figure, with its 95 % interval where there is one; what is larger stands in eval/<split>.json."""
+    intervals = report.get("intervals", {})
+    lines = []
+    for name, value in report.items():
+        if name == "temperature" and value:
+            value = f"{value['value']:.4f}   log loss {value['log_loss']:.4f}, ece {value['ece']:.4f} with it"
+        if isinstance(value, Mapping) or (isinstance(value, list) and len(value) > 3):
+            continue
+        low_high = intervals.get(name)
+        between = f"   {low_high[0]:.4g} to {low_high[1]:.4g}" if low_high else ""
+        lines.append(f"{name:14} {value}{between}")
+    return "\n".join(lines)
+
+
+def ensemble(report: Mapping[str, Any]) -> str:
+    """The members, then one net, all nets, and all nets with the views that were asked for."""
+    rows = [(member["workdir"], member) for member in report["members"]]
+    for row in report["rows"]:
+        nets = f"{row['nets']} nets" if row["nets"] > 1 else "1 net, mean"
+        rows.append((nets + ("" if row["views"] == "single" else f", {row['views']}"), row))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{'':{width}}   top-1    top-5    log loss    ({report['split']}, {report['count']:,} pictures)"]
+    for name, row in rows:
+        top5 = "       -" if row["top5"] is None else f"{row['top5']:8.2%}"
+        lines.append(f"{name:{width}} {row['top1']:8.2%} {top5} {row['log_loss']:10.4f}")
+    return "\n".join([*lines, f"gain {report['gain']:+.2%}"])
+
+
+def show_predictions(results: Results) -> None:
+    """Prints a table on a terminal, else a line a file; files with an error are left out."""
+    from rich.console import Console  # only where something is shown: every verb begins faster without it
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    good = [result for result in results if "classes" in result]
+    if not console.is_terminal:
+        for result in good:
+            classes = "  ".join(f"{item['name']} {item['probability']:.1%}" for item in result["classes"])
+            print(f"{result['file']}: {classes}")
+        return
+    table = Table()
+    for column in ("file", "class", "probability", "next"):
+        table.add_column(column, overflow="fold")  # a long name is never cut
+    for result in good:
+        first, *others = result["classes"]
+        more = "  ".join(f"{item['name']} {item['probability']:.1%}" for item in others)
+        row = (result["file"], first["name"], f"{first['probability']:.1%}", more)
+        table.add_row(*map(Text, row))  # as they are: a name may have brackets
+    console.print(table)
+
+
+def predictions_csv(results: Results) -> str:
+    """One line a file and class, the likeliest first: file,rank,class,probability."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["file", "rank", "class", "probability"])
+    for result in results:
+        for rank, item in enumerate(result.get("classes", []), 1):
+            table.writerow([result["file"], rank, item["name"], f"{item['probability']:.6g}"])
+    return text.getvalue()
