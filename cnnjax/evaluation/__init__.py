@@ -1,7 +1,8 @@
 """Stage 6, evaluation: probabilities of a trained network -> exact metrics of a split.
 
 Before it: training, whose checkpoint it takes; after it: report, which reads what it wrote. views (which crops of a
-picture are averaged) -> metrics (sums over a batch) -> split (means over a whole split).
+picture are averaged) -> metrics (sums over a batch) -> split (means over a whole split, or its probabilities) ->
+calibrate, report, predictions (what is made of those).
 """
 
 from cnnjax.evaluation.metrics import summarise, sums

@@ -200,3 +200,11 @@ def test_pictures_smaller_than_the_input_are_refused_while_tracing(batch):
         jax.eval_shape(evaluation, batch[0])
     padded = train_pipeline(Augment(pad=6), seed=0, statistics=statistics(), input_size=(32, 32))
     assert jax.eval_shape(padded, *batch)[0].shape == (8, 32, 32, 3)
+
+
+def test_a_canvas_at_another_scale_is_resized_once():
+    canvas = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    config = dataclasses.replace(UNIT, crop="resized", eval_resize=0.875)
+    run = eval_pipeline(config, statistics=statistics(), input_size=(28, 28), views=VIEWS["single"])
+    expected = cv2.resize(canvas[0].astype(np.float32), (48, 48), interpolation=cv2.INTER_LINEAR)[10:38, 10:38]
+    np.testing.assert_allclose(run(canvas, np.asarray([[64, 64]], np.int32), 1.5)[0, 0], expected / 255, atol=1e-4)

@@ -234,3 +234,15 @@ def test_a_grey_picture_looks_the_same_through_other_channels(channels):
     adapted = transfer.adapt_channels(kernel, channels)
     assert adapted.shape == (3, 3, channels, 4)
     np.testing.assert_allclose(adapted.sum(2), kernel.sum(2), atol=1e-5)
+
+
+def test_another_resolution_has_its_pictures_prepared_for_it(converted, pets):
+    """224 of a picture of 256 and 56 of one of 64 show the same, and nothing is resized twice."""
+    run = open_run(converted[0] / "run", overrides={"evaluate.input_size": (56, 56)})
+    assert (run.config.data.size, run.dataset.shape, run.parts.model.input_size) == ((64, 64), (64, 64, 3), (56, 56, 3))
+    picture = Image.open(pets / "cats/0.png")  # 80 x 70
+    square = np.asarray(picture.resize((64, 64), Image.Resampling.BILINEAR, (5, 0, 75, 70)), np.float32)
+    mean, std = np.asarray(run.config.augment.mean), np.asarray(run.config.augment.std)
+    logits = run.logits((square[None, 4:60, 4:60] - mean) / std)
+    expected = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(run.predict([pets / "cats/0.png"]), expected, atol=1e-5)
