@@ -118,7 +118,7 @@ def grain_batches(paths: list[str], batch: int) -> Iterator[int]:
 
     files = grain.MapDataset.source(paths).shuffle(seed=0).repeat()
     pictures = files.map(lambda path: crop(path, np.random.default_rng()))
-    options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=2 * batch)
+    options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=4)  # batches
     for images in pictures.batch(batch).to_iter_dataset(options):
         yield len(images)
 
@@ -183,7 +183,7 @@ def batches(paths: list[str], pixels, encoded, seconds: float, rounds: int) -> l
         "cnnjax, prepared pixels": rate_of(streamed_batches(pixels, 256), seconds, 8),
         "cnnjax, JPEG records": rate_of(streamed_batches(encoded, 64), seconds, 8),
         "torch DataLoader + Pillow": rate_of(torch_batches(paths, 64), seconds, 2 * CORES),
-        "grain + Pillow": rate_of(grain_batches(paths, 64), seconds, 3),
+        "grain + Pillow": rate_of(grain_batches(paths, 64), seconds, 5),
     }
     try:
         import tensorflow  # noqa: F401
