@@ -4,6 +4,12 @@
 
 Hardware: two CPU cores, about 5 min. Expected: 99.2 % test accuracy (99.26 % measured); published: 99.05 % without and
 99.2 % with distortions (LeCun et al. 1998).
+
+    python -m cnnjax.main --config configs/lenet_mnist.py:adversarial
+
+trains on adversaries of one step within 0.25 of each pixel (6 epochs, four times as long each). Measured on 1,000 test
+pictures: 95.9 %, after FGSM at 0.25 88.5 % and after ten steps of PGD 37.8 %; five epochs of the plain recipe: 99.0 %,
+9.1 % and 0.0 % (cnnjax robustness).
 """
 
 from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
@@ -15,3 +21,15 @@ config = Experiment(
     optimizer=Optimizer(name="adam", lr=0.002, schedule="cosine"),
     train=Train(epochs=12, log_every=100),
 )
+
+variants = {
+    "adversarial": {
+        "augment.rotation": 0,
+        "augment.shift": (0, 0),
+        "augment.zoom": 0,
+        "train.epochs": 6,
+        "train.adversary": "pgd",
+        "train.adversary_epsilon": 0.25,
+        "train.adversary_steps": 1,
+    }
+}

@@ -7,7 +7,7 @@ an opened run as a function of pixels, for one's own trials.
 
 from cnnjax.robustness.changes import CHANGES
 from cnnjax.robustness.corruptions import CORRUPTIONS
-from cnnjax.robustness.study import study, table
 from cnnjax.robustness.subject import Subject
+from cnnjax.robustness.trials import study, table
 
 __all__ = ["CHANGES", "CORRUPTIONS", "Subject", "study", "table"]

@@ -52,16 +52,9 @@ def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
             f"{run.folder.root} was converted and has no pictures of its own; "
             "give config.data.source=folder:PATH with them"
         )
-    if not run.dataset.prepared:  # a converted run is held against any pictures of as many classes
+    if not run.dataset.prepared:  # a converted run is held against any pictures of its classes
         dataset = data.prepare(run.config.data, data_dir)
-        have, wanted = dataset.class_names, run.classes
-        if len(have) != len(wanted):
-            raise UserError(
-                f"{source} has {len(have)} classes, the run has {len(wanted)}; "
-                "give pictures of as many, in the order of the run's outputs"
-            )
-        if set(have) == set(wanted) and have != wanted:
-            raise UserError(f"{source} has the run's classes in another order; rename its folders")
+        _ = _outputs(run, dataset)
         return dataset
     if (run.dataset.folder / "dataset.json").is_file():
         dataset = Dataset.read(run.dataset.folder)
@@ -72,12 +65,43 @@ def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     return dataset
 
 
+def _outputs(run: Run, dataset: Dataset) -> HostArray:
+    """The output of the run for each class of a data set: of the same name, or failing that of the same place.
+
+    Raises:
+      UserError: the names are not the run's, and there are not as many classes as outputs.
+    """
+    have, wanted = dataset.class_names, {name: place for place, name in enumerate(run.classes)}
+    strange = [name for name in have if name not in wanted]
+    if not strange:
+        return np.array([wanted[name] for name in have], np.int32)
+    if len(have) != len(wanted):
+        raise UserError(
+            f"{run.config.data.source} has {len(have)} classes, "
+            f"of which {strange[0]} is none of the run's {len(wanted)}; name them as the run does (convert "
+            "--classes FILE says how), or give as many, in the order of its outputs"
+        )
+    return np.arange(len(have), dtype=np.int32)
+
+
 def split_of(run: Run, dataset: Dataset, split: str | None) -> Split:
     """One split; None: test, of converted weights the first there is of test, val and train."""
     if split is None:
         wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
         split = next((name for name in wanted if name in dataset.counts), "test")
-    return dataset.split(split)
+    pictures = dataset.split(split)
+    if not run.dataset.prepared:
+        pictures.labels = _relabelled(pictures.labels, _outputs(run, dataset), len(run.classes))
+    return pictures
+
+
+def _relabelled(labels: HostArray, outputs: HostArray, width: int) -> HostArray:
+    """Labels [N], or [N, k] of several a picture, as those of a run with `width` outputs."""
+    if labels.ndim == 1:
+        return outputs[labels]
+    wide = np.zeros((len(labels), width), labels.dtype)
+    wide[:, outputs] = labels
+    return wide
 
 
 def identity(run: Run) -> dict[str, Any]:

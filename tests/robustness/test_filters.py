@@ -4,7 +4,6 @@ import colorsys
 import itertools
 
 import cv2
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -129,6 +128,8 @@ def test_severities_rise(name):
     """Each severity lies farther from the picture than the one before; saturation first falls, then rises."""
     smooth = np.asarray(filters.blur(LEVELS, 1.5)) * 2 - 128
     smooth = np.clip(smooth, 0, 255).astype(np.float32)
+    if CORRUPTIONS[name].channels is None:
+        smooth = np.concatenate([smooth, smooth[..., :2]], 3)  # any number of channels will do
     damage = [np.abs(corrupt(name, smooth, severity) - smooth).mean() for severity in range(1, 6)]
     if name == "saturate":
         assert damage[1] > damage[0]
@@ -136,12 +137,3 @@ def test_severities_rise(name):
     else:
         assert all(later >= before - 1e-4 for before, later in itertools.pairwise(damage)), damage
         assert damage[4] > 1.02 * damage[0]
-
-
-def test_corruptions_take_any_channels():
-    bands = RNG.integers(0, 256, (2, 12, 10, 5)).astype(np.float32)
-    for name, item in CORRUPTIONS.items():
-        if item.channels is None:
-            found = corrupt(name, bands)
-            assert found.shape == bands.shape
-            assert jax.numpy.isfinite(found).all()

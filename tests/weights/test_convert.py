@@ -85,6 +85,28 @@ def test_a_converted_run_is_a_run(converted, pets, capsys):
     assert report["params_digest"] == trees.digest(variables)
 
 
+def test_a_folder_of_some_classes_is_held_against_the_outputs_of_those_names(converted, pets, tmp_path, capsys):
+    folder, _ = converted
+    for name in ("fish", "dogs"):  # the run's third and second class
+        (tmp_path / "some").mkdir(exist_ok=True)
+        (tmp_path / "some" / name).symlink_to(pets / name)
+    report = evaluate(folder / "run", overrides={"data.source": f"folder:{tmp_path / 'some'}"})
+    shown = [(path, label) for name, label in (("dogs", 1), ("fish", 2)) for path in sorted((pets / name).iterdir())]
+    scores = open_run(folder / "run").predict([path for path, _ in shown]).astype(np.float64)
+    right = scores[np.arange(16), [label for _, label in shown]]
+    assert report["count"] == 16
+    assert report["log_loss"] == pytest.approx(-np.log(right).mean(), rel=1e-4)
+    assert report["top1"] == pytest.approx((right == scores.max(1)).mean())
+
+    words = ("--workdir", str(folder / "run"), f"--config.data.source=folder:{tmp_path / 'some'}")
+    assert main(["robustness", *words, "--count", "2", "--attack", "fgsm", "--epsilons", "0.1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["attacks"]["fgsm"]["epsilons"] == [0.1]
+    (tmp_path / "some" / "birds").symlink_to(pets / "cats")
+    (tmp_path / "some" / "cats").symlink_to(pets / "cats")
+    told = refused(capsys, "evaluate", *words)
+    assert "has 4 classes, of which birds is none of the run's 3" in told
+
+
 def test_the_way_back_is_exact(converted, capsys):
     folder, _ = converted
     assert main(["convert", "--workdir", str(folder / "run"), "--to", str(folder / "back.safetensors")]) == 0

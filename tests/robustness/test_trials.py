@@ -1,0 +1,160 @@
+"""The study of a run folder, by the command line and on an opened run."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnjax.cli import main
+from cnnjax.config import Data, Experiment, Model, Optimizer, Train
+from cnnjax.recipes import override
+from cnnjax.robustness import CHANGES, CORRUPTIONS, Subject
+from cnnjax.run import evaluate, open_run, train
+
+CONFIG = Experiment(
+    model=Model(name="plain:conv8 >> bn >> relu >> pool >> fc16 >> relu"),
+    optimizer=Optimizer(name="adam", lr=0.01),
+    train=Train(epochs=4, tensorboard=False),
+)
+
+
+def pictures(count=130, channels=1, classes=3, seed=0):
+    """Bright bars whose height tells the class, on noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    images = rng.integers(0, 90, (count, 12, 12, channels), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[3 * label + 1 : 3 * label + 4, 2:9] += 120
+    return images, labels
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_device():
+    """Eight shards of eight pictures prove nothing here but patience; `test_eight_devices_agree` has them all."""
+    with pytest.MonkeyPatch.context() as patch:
+        mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",))
+        for module in ("cnnjax.run", "cnnjax.robustness.trials"):
+            patch.setattr(f"{module}.make_mesh", lambda: mesh)
+        yield
+
+
+def trained(folder, images, labels, **changes):
+    names = tuple("abc"[: labels.max() + 1]) if labels.ndim == 1 else tuple("abc")
+    np.savez(folder / "x.npz", x_train=images[:90], y_train=labels[:90], x_test=images[90:], y_test=labels[90:])
+    data = Data(source=f"arrays:{folder / 'x.npz'}", batch_size=16, val_fraction=0.2, class_names=names)
+    config = Experiment(data=data, model=CONFIG.model, optimizer=CONFIG.optimizer, train=CONFIG.train)
+    train(override(config, changes), folder / "run", data_dir=folder / "data")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("robust"), *pictures())
+
+
+def study(capsys, run, *words):
+    capsys.readouterr()
+    status = main(["robustness", "--workdir", str(run), "--json", *words])
+    told = capsys.readouterr()
+    assert status == 0, told.err
+    return json.loads(told.out)
+
+
+def test_everything_on_a_run_folder_alone(run, capsys, monkeypatch):
+    for name, change in CHANGES.items():  # two strengths each: the others are of the same compiled function
+        monkeypatch.setitem(CHANGES._items, name, type(change)(change.apply, change.strengths[:2], "x", change.none))
+    some = ("gaussian_noise", "pixelate", "speckle_noise", "saturate")  # test_filters.py has all
+    monkeypatch.setattr(CORRUPTIONS, "_items", {name: CORRUPTIONS[name] for name in some})
+    report = study(
+        capsys, run, "--count", "30", "--tests", f"{','.join(CHANGES)},corruptions", "--attack", "fgsm,pgd_l2"
+    )
+    assert set(report["changes"]) == set(CHANGES)
+    assert set(report["corruptions"]["top1"]) == set(CORRUPTIONS) - {"saturate"}, "which grey pictures do not have"
+    assert report["corruptions"]["figures"] == "CIFAR-10-C"
+    benchmark = [row for name, row in report["corruptions"]["top1"].items() if not CORRUPTIONS[name].extra]
+    assert report["corruptions"]["mean_top1"] == pytest.approx(np.mean(benchmark))
+    assert report["count"] == 30
+    assert report["clean"]["top1"] > 0.9
+    attacks = report["attacks"]
+    assert attacks["fgsm"]["top1"][-1] < report["clean"]["top1"] > attacks["pgd_l2"]["top1"][-1]
+    assert report == json.loads((run / "eval/test_robustness.json").read_text())
+    for name in ("robustness", "adversaries_fgsm", "adversaries_pgd_l2"):
+        with Image.open(run / f"figures/{name}.png") as picture:
+            assert min(picture.size) > 200
+
+
+def test_clean_accuracy_is_that_of_evaluate_and_pgd_is_as_strong_as_fgsm(run, capsys):
+    words = ("--attack", "fgsm,pgd", "--epsilons", "0.05,0.1,0.2")
+    report = study(capsys, run, *words)
+    exact = evaluate(run)
+    assert report["count"] == exact["count"] == 40
+    assert report["clean"]["top1"] == pytest.approx(exact["top1"])
+    assert report["clean"]["log_loss"] == pytest.approx(exact["log_loss"], rel=1e-4)
+    assert report["params_digest"] == exact["params_digest"]
+    one, many = (report["attacks"][name] for name in ("fgsm", "pgd"))
+    assert all(pgd <= fgsm for pgd, fgsm in zip(many["top1"], one["top1"], strict=True))
+    assert many["log_loss"] == sorted(many["log_loss"])
+    assert study(capsys, run, *words) == report, "the same pictures, the same draws"
+
+
+def test_targets(run, capsys):
+    report = study(capsys, run, "--attack", "pgd", "--epsilons", "0.01,0.6", "--target", "b")
+    weak, strong = report["attacks"]["pgd"]["success"]
+    assert weak < 0.3
+    assert strong > 0.7
+    report = study(capsys, run, "--attack", "fgsm", "--epsilons", "0.3", "--target", "least_likely")
+    assert 0 <= report["attacks"]["fgsm"]["success"][0] <= 1
+
+
+def test_mistakes_are_told_in_a_sentence(run, capsys):
+    for words, sentence in (
+        (("--tests", "rotatoin"), "unknown test rotatoin; did you mean rotation?"),
+        (("--attack", "pdg"), "unknown attack pdg; did you mean pgd?"),
+        (("--attack", "pgd", "--target", "d"), "the run has no class d"),
+        (("--attack", "pgd", "--epsilons", "0,1"), "numbers above 0"),
+        (("--attack", "pgd", "--epsilons", "x"), "no list of numbers"),
+        (("--split", "tset"), "has no split tset; did you mean test?"),
+    ):
+        assert main(["robustness", "--workdir", str(run), *words]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_on_an_opened_run(run):
+    subject = Subject(open_run(run))
+    images, labels = pictures(9, seed=1)
+    levels = subject.frame(images)
+    np.testing.assert_array_equal(levels, images)
+    np.testing.assert_allclose(subject.probabilities(levels), subject.run.predict(images), atol=1e-5)
+    moved = np.asarray(subject.attack(levels, labels, "pgd", epsilon=0.05, steps=5))
+    assert np.abs(moved - levels).max() <= 255 * (0.05 + 1e-6)
+    assert moved.min() >= 0
+    assert moved.max() <= 255
+    assert subject.change(levels, "rotation", 20).shape == levels.shape
+    alone = subject.change(levels[4:5], "noise", 0.2, indices=[4])
+    np.testing.assert_allclose(alone[0], subject.change(levels, "noise", 0.2)[4], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["several", "one"])
+def test_several_labels_and_one_output(kind, tmp_path, capsys):
+    images, labels = pictures(classes=3 if kind == "several" else 2)
+    if kind == "several":
+        labels = (np.eye(3)[labels] + np.eye(3)[(labels + (np.arange(130) % 2)) % 3] > 0).astype(np.uint8)
+    run = trained(tmp_path, images, labels, **{"train.loss": "sigmoid", "train.epochs": 8})
+    words = ("--tests", "noise", "--attack", "fgsm", "--epsilons", "0.4")
+    report = study(capsys, run, *words)
+    assert report["attacks"]["fgsm"]["log_loss"][0] > report["clean"]["log_loss"] + 0.3
+    assert report["attacks"]["fgsm"]["top1"][0] < report["clean"]["top1"]
+    if kind == "several":
+        assert main(["robustness", "--workdir", str(run), *words, "--target", "a"]) == 2
+        assert "only where a picture has one label" in capsys.readouterr().err
+
+
+def test_eight_devices_agree(run, capsys, monkeypatch):
+    words = ("--count", "30", "--attack", "pgd", "--epsilons", "0.1", "--tests", "translation")
+    one = study(capsys, run, *words)
+    monkeypatch.setattr("cnnjax.robustness.trials.make_mesh", lambda: jax.sharding.Mesh(jax.devices(), ("data",)))
+    eight = study(capsys, run, *words)
+    assert eight["attacks"]["pgd"]["log_loss"] == pytest.approx(one["attacks"]["pgd"]["log_loss"], rel=1e-3)
+    assert eight["changes"]["translation"]["top1"] == one["changes"]["translation"]["top1"]
