@@ -25,8 +25,11 @@ ROUNDING = 1e-4
 
 
 def center_crop(images: Array, size: tuple[int, int]) -> Array:
-    """Cuts the centre of [N, H, W, C] to [N, h, w, C]; an odd margin leaves its larger half below and at the right."""
-    top, left = (images.shape[1] - size[0]) // 2, (images.shape[2] - size[1]) // 2
+    """Cuts the centre of [N, H, W, C] to [N, h, w, C]; half an odd margin is rounded to the even number.
+
+    So does torchvision: of a margin of 11 pixels 6 lie above and 5 below.
+    """
+    top, left = round((images.shape[1] - size[0]) / 2), round((images.shape[2] - size[1]) / 2)
     return images[:, top : top + size[0], left : left + size[1]]
 
 

@@ -20,7 +20,7 @@ from cnnjax.config import Experiment
 from cnnjax.core import meters
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import by_batch, check_batch, make_mesh, replicated
+from cnnjax.core.mesh import by_batch, check_batch, fitted, make_mesh, replicated
 from cnnjax.data import Dataset
 from cnnjax.data.feed import put
 from cnnjax.data.stream import IN_FLIGHT
@@ -68,7 +68,8 @@ def bench(
         raise UserError("--synthetic leaves the input out and --input_only the model; add --augment to time that alone")
     if config.model.name == "knn":
         raise UserError("knn trains nothing, so there is no step to measure; give a recipe with another model")
-    config, mesh = recipes.validate(config), make_mesh()
+    config = recipes.validate(config)
+    mesh = fitted(make_mesh(), config.data.batch_size, config.train.accumulate)
     check_batch(config.data.batch_size, mesh, config.train.accumulate)
     dataset = made_up.dataset_of(config) if synthetic else data.prepare(config.data, data_dir)
     config = assemble.resolve(config, dataset)

@@ -16,8 +16,9 @@ Interpolation = Literal["bilinear", "bicubic"]
 def fit(image: HostArray, config: Data) -> tuple[HostArray, Size]:
     """Brings uint8 [H, W, C] to `config.size` by `config.resize`; returns it and the true (height, width) on it.
 
-    none: as it is. center: the smallest scale that covers the size, then its centre (AlexNet's rule). squash: both
-    sides to the size. pad: shrunk, if need be, until it fits the canvas, in its top left corner.
+    none: as it is. center: the smallest scale that covers the size, then its centre (AlexNet's rule), in whole pixels
+    as torchvision and timm round them. squash: both sides to the size. pad: shrunk, if need be, until it fits the
+    canvas, in its top left corner.
     """
     height, width = image.shape[:2]
     if config.resize == "none":
@@ -27,12 +28,7 @@ def fit(image: HostArray, config: Data) -> tuple[HostArray, Size]:
     if config.resize == "squash":
         return resample(image, config.size, config.interpolation), config.size
     if config.resize == "center":
-        scale = max(target_height / height, target_width / width)
-        # Rounding must not push the box over the edge, which Pillow refuses.
-        box_height, box_width = min(target_height / scale, height), min(target_width / scale, width)
-        top, left = (height - box_height) / 2, (width - box_width) / 2
-        box = (left, top, left + box_width, top + box_height)
-        return resample(image, config.size, config.interpolation, box), config.size
+        return _centre(image, config.size, config.interpolation), config.size
     scale = min(target_height / height, target_width / width, 1.0)
     true = (max(round(height * scale), 1), max(round(width * scale), 1))
     canvas = np.zeros((target_height, target_width, image.shape[2]), np.uint8)
@@ -40,18 +36,36 @@ def fit(image: HostArray, config: Data) -> tuple[HostArray, Size]:
     return canvas, true
 
 
-def resample(
-    image: HostArray, size: Size, how: Interpolation = "bilinear", box: tuple[float, float, float, float] | None = None
-) -> HostArray:
-    """Resizes `box` (left, top, right, bottom) of uint8 [H, W, C] to (height, width), with antialiasing."""
+def _centre(image: HostArray, size: Size, how: Interpolation) -> HostArray:
+    """Resizes one side to that of `size`, the other to less than a pixel under its exact length, and cuts the centre.
+
+    Pillow could resize the centre alone, but takes its edges in float32, and some values are then off by one.
+    """
+    image, (high, wide) = _strip(image, size), size
+    height, width = image.shape[:2]
+    whole = (high, high * width // height) if high * width >= wide * height else (wide * height // width, wide)
+    resized = resample(image, whole, how)
+    top, left = round((whole[0] - high) / 2), round((whole[1] - wide) / 2)
+    return np.ascontiguousarray(resized[top : top + high, left : left + wide])
+
+
+def _strip(image: HostArray, size: Size, longest: int = 16) -> HostArray:
+    """The middle of a picture of which less than 1 / `longest` would be kept: resized whole it might be huge."""
+    (height, width), (high, wide) = image.shape[:2], size
+    rows, columns = (max(longest * side // other, 1) for side, other in ((width * high, wide), (height * wide, high)))
+    top, left = max(height - rows, 0) // 2, max(width - columns, 0) // 2
+    return image[top : height - top, left : width - left]
+
+
+def resample(image: HostArray, size: Size, how: Interpolation = "bilinear") -> HostArray:
+    """Resizes uint8 [H, W, C] to (height, width), with antialiasing."""
     from PIL import Image
 
     kernel = Image.Resampling.BICUBIC if how == "bicubic" else Image.Resampling.BILINEAR
 
-    if image.shape[:2] == size and box in (None, (0, 0, *size[::-1])):
+    if image.shape[:2] == size:
         return image
     if image.shape[2] == 3:
-        picture = Image.fromarray(image).resize(size[::-1], kernel, box)
-        return np.asarray(picture)
+        return np.asarray(Image.fromarray(image).resize(size[::-1], kernel))
     bands = (Image.fromarray(np.ascontiguousarray(image[:, :, band])) for band in range(image.shape[2]))
-    return np.stack([np.asarray(band.resize(size[::-1], kernel, box)) for band in bands], axis=2)
+    return np.stack([np.asarray(band.resize(size[::-1], kernel)) for band in bands], axis=2)

@@ -16,8 +16,8 @@ VIEWS: Registry[View] = Registry("view")
 
 @VIEWS.add("single")
 def single(images: Array, size: tuple[int, int]) -> Array:
-    """Returns the centre crop as the only view."""
-    return _crop(images, size, (images.shape[1] - size[0]) // 2, (images.shape[2] - size[1]) // 2)[None]
+    """Returns the centre crop as the only view; half an odd margin is rounded to the even number, as in torchvision."""
+    return _crop(images, size, *_centre(images, size))[None]
 
 
 @VIEWS.add("ten_crop")
@@ -27,7 +27,7 @@ def ten_crop(images: Array, size: tuple[int, int]) -> Array:
     Krizhevsky et al. 2012, section 4.1, who average the ten predictions after the soft-max.
     """
     bottom, right = images.shape[1] - size[0], images.shape[2] - size[1]
-    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), _centre(images, size)]
     return _mirrored(jnp.stack([_crop(images, size, top, left) for top, left in places]))
 
 
@@ -48,6 +48,10 @@ def dense(images: Array, size: tuple[int, int]) -> Array:
 
 def _mirrored(views: Array) -> Array:
     return jnp.concatenate([views, views[:, :, :, ::-1]])
+
+
+def _centre(images: Array, size: tuple[int, int]) -> tuple[int, int]:
+    return round((images.shape[1] - size[0]) / 2), round((images.shape[2] - size[1]) / 2)
 
 
 def _crop(images: Array, size: tuple[int, int], top: int, left: int) -> Array:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from cnnjax.models.base import MODELS
+from cnnjax.models.cards import aliases
 from cnnjax.models.model import create_model
 from cnnjax.models.summary import summarise
 
@@ -11,10 +12,13 @@ def catalogue(text: str = "", *, max_params: int | None = None, max_macs: int | 
     """Returns {name, family, params, macs, input_size, classes, paper, reference, weights} of the registered models.
 
     Args:
-      text: part of a name or family; "" for all.
+      text: part of a name, here or in torchvision or timm, or of a family; "" for all.
       max_params, max_macs: leave out larger ones.
     """
-    rows = [_row(name) for name in sorted(MODELS) if text.lower() in f"{name} {MODELS[name].card.family}".lower()]
+    called = {name: f"{name} {MODELS[name].card.family}" for name in sorted(MODELS)}
+    for alias, name in aliases().items():
+        called[name] += f" {alias}"
+    rows = [_row(name) for name, words in called.items() if text.lower() in words.lower()]
     return [
         row
         for row in rows

@@ -167,13 +167,7 @@ class Distance(nn.Module):
         return -jnp.square(differences).sum(-1)
 
 
-@register_model(
-    "lenet5_1998",
-    input_size=(28, 28, 1),
-    family="lenet",
-    paper=PAPER,
-    accuracy="MNIST 99.05 %, 99.2 % with distortions",
-)
+@register_model("lenet5_1998", paper=PAPER, accuracy="MNIST 99.05 %, 99.2 % with distortions")
 class LeNet1998(Sequential):
     """The form of the paper: 60,000 trainable parameters, which is its own count.
 

@@ -248,4 +248,4 @@ for name, (paper, net) in NETS.items():
 
 # For 32 x 32 pictures, whose map after the stem and the second stage is still 32 x 32.
 CIFAR_V2 = v2(1.0, (ROWS_V2[0], replace(ROWS_V2[1], stride=1), *ROWS_V2[2:]), stem_stride=1)
-register_model("mobilenet_v2_cifar", input_size=(32, 32, 3), num_classes=10, family="mobilenet", paper=V2)(CIFAR_V2)
+register_model("mobilenet_v2_cifar", paper=V2)(CIFAR_V2)

@@ -15,6 +15,7 @@ from cnnjax.core import trees
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.models.base import find, own_name
+from cnnjax.models.calls import Call, Calls, Empty
 from cnnjax.models.cards import Card
 
 
@@ -35,6 +36,14 @@ class Forward(NamedTuple):
     observed: dict[str, Array]
     auxiliary: tuple[Array, ...] = ()
     extra: Array | None = None
+
+
+class Trace(NamedTuple):
+    """What one picture's way through a net tells: shapes of logits and variables, and the calls of modules."""
+
+    logits: jax.ShapeDtypeStruct
+    variables: Tree
+    calls: tuple[Call, ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Model:
 
     def shapes(self) -> Tree:
         """The same tree of jax.ShapeDtypeStruct, by shape only."""
-        return _both(self._abstract[1])
+        return _both(self.trace.variables)
 
     def apply(
         self,
@@ -212,9 +221,12 @@ class Model:
         return cast(Array, logits), cast(Tree, variables)
 
     @functools.cached_property
-    def _abstract(self) -> tuple[jax.ShapeDtypeStruct, Tree]:
-        with nn.intercept_methods(_refuse_empty):
-            return cast(Any, jax.eval_shape(lambda key: self._trace(key), jax.random.key(0)))
+    def trace(self) -> Trace:
+        """The net by shape only; found once, since a deep one takes a second."""
+        calls = Calls()
+        with nn.intercept_methods(calls):
+            logits, variables = jax.eval_shape(lambda key: self._trace(key), jax.random.key(0))
+        return Trace(cast(Any, logits), cast(Any, variables), tuple(calls.rows))
 
 
 def from_flat(flat: Mapping[str, Any]) -> Tree:
@@ -272,21 +284,9 @@ def create_model(
     return model
 
 
-class _Empty(Exception):
-    """A layer had nothing to work on."""
-
-
-def _refuse_empty(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
-    """Interceptor: XLA lets a picture shrink to no pixels without a word; this does not."""
-    outputs = run(*args, **kwargs)
-    if any(0 in value.shape for value in jax.tree.leaves((args, outputs)) if hasattr(value, "shape")):
-        raise _Empty
-    return outputs
-
-
 def _check_fit(model: Model) -> None:
     try:
-        logits = model._abstract[0]
+        logits = model.trace.logits
     except UserError:
         raise
     except Exception as error:
@@ -297,7 +297,7 @@ def _check_fit(model: Model) -> None:
         raise UserError(
             f"{model.name} needs pictures of at least {smallest} x {smallest}; "
             f"config.model.input_size is {height} x {width}"
-        ) from (None if isinstance(error, _Empty) else error)
+        ) from (None if isinstance(error, Empty) else error)
     if logits.shape != (1, model.num_classes):
         raise UserError(
             f"{model.name} gives outputs of shape {list(logits.shape)} for one picture; "
@@ -310,7 +310,7 @@ def _smallest_side(model: Model) -> int | None:
 
     def works(side: int) -> bool:
         try:
-            _ = dataclasses.replace(model, input_size=(side, side, model.input_size[2]))._abstract
+            _ = dataclasses.replace(model, input_size=(side, side, model.input_size[2])).trace
         except Exception:
             return False
         return True

@@ -94,13 +94,7 @@ class NiN(ConvolutionsOnly):
         return layers | {"gap": GlobalAvgPool()}
 
 
-@register_model(
-    "all_cnn",
-    input_size=(32, 32, 3),
-    family="nin",
-    paper=ALL_CNN,
-    accuracy="CIFAR-10 test error 9.08 %, with shifts and mirror 7.25 %",
-)
+@register_model("all_cnn", paper=ALL_CNN, accuracy="CIFAR-10 test error 9.08 %, with shifts and mirror 7.25 %")
 class AllCNN(ConvolutionsOnly):
     """Springenberg et al. 2014, All-CNN-C: 1,369,738 parameters.
 

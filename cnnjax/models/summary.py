@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
-import jax
-from flax import linen as nn
-
 from cnnjax.core import trees
+from cnnjax.models.calls import Call
 from cnnjax.models.model import Model
 
 
@@ -85,64 +83,34 @@ class Summary:
 def summarise(model: Model) -> Summary:
     """Lists every leaf module that owns parameters or changes the shape.
 
-    Works on any Flax module that `create_model` takes, since it watches the calls of modules while the net is traced.
+    Works on any Flax module that `create_model` takes, since the calls of modules are watched while the net is traced.
     Functions that are no modules (nn.relu, nn.max_pool) have no row.
     """
-    variables = model.shapes()
-    watch = _Watch(variables["params"])
-    with nn.intercept_methods(watch):
-        jax.eval_shape(lambda key: model._trace(key), jax.random.key(0))
-    rows = (Row("input", "Input", model.input_size, prod(model.input_size), 0, 0), *watch.rows)
+    variables, counted = model.shapes(), set()
+    rows = [Row("input", "Input", model.input_size, prod(model.input_size), 0, 0)]
+    for call in model.trace.calls:
+        leaves = _leaves(variables["params"], call.path)
+        own = {} if call.path in counted else leaves  # a module called twice owns its parameters the first time only
+        if leaves or (call.leaf and call.before and call.before != call.after):
+            rows.append(_row(call, own, leaves))
+        counted.add(call.path)
     params = trees.size(variables["params"])
     total = params + trees.size(variables["batch_stats"])
-    return Summary(model.name, model.input_size, rows, params, total)
+    return Summary(model.name, model.input_size, tuple(rows), params, total)
 
 
-class _Watch:
-    """Interceptor of module calls that collects the rows."""
+def _leaves(params: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """The parameters of the module itself, without those of the modules in it."""
+    node: Any = params
+    for name in path:
+        node = node.get(name, {})
+    return {k: leaf for k, leaf in node.items() if not isinstance(leaf, Mapping)}
 
-    def __init__(self, params: Mapping[str, Any]):
-        self.params = params
-        self.rows: list[Row] = []
-        self._counted: set[tuple[str, ...]] = set()
-        self._calls = 0
-        self._beside = False
 
-    def __call__(self, run: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        if context.method_name == "__call__":
-            return self._call(run, args, kwargs, context)
-        if context.method_name != "auxiliary":
-            return run(*args, **kwargs)
-        self._beside = True  # a head that runs in training only: its multiply-adds do not count
-        outputs = run(*args, **kwargs)
-        self._beside = False
-        return outputs
-
-    def _call(self, run: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        self._calls += 1
-        before, place = self._calls, len(self.rows)
-        outputs = run(*args, **kwargs)
-        path = context.module.path
-        leaves = self._leaves(path)
-        own = {} if path in self._counted else leaves  # a module called twice owns its parameters the first time only
-        leaf = self._calls == before
-        changes = leaf and args and getattr(args[0], "shape", None) != getattr(outputs, "shape", None)
-        if leaves or changes:
-            self.rows.insert(place, self._row(context.module, own, leaves, outputs))
-        self._counted.add(path)
-        return outputs
-
-    def _leaves(self, path: tuple[str, ...]) -> dict[str, Any]:
-        """The parameters of the module itself, without those of the modules in it."""
-        node: Any = self.params
-        for name in path:
-            node = node.get(name, {})
-        return {k: leaf for k, leaf in node.items() if not isinstance(leaf, Mapping)}
-
-    def _row(self, module: nn.Module, own: dict[str, Any], leaves: dict[str, Any], outputs: Any) -> Row:
-        shape = tuple(jax.tree.leaves(outputs)[0].shape[1:])
-        # A kernel's every weight multiplies once a position; a dense layer's output has one position.
-        counts = "kernel" in leaves and not self._beside
-        macs = trees.size(leaves["kernel"]) * prod(shape[:-1]) if counts else 0
-        kind = type(module).__name__
-        return Row(".".join(module.path) or kind, kind, shape, prod(shape), trees.size(own), macs)
+def _row(call: Call, own: dict[str, Any], leaves: dict[str, Any]) -> Row:
+    shape = call.after[1:]
+    # A kernel's every weight multiplies once a position; a dense layer's output has one position. A head that runs in
+    # training only does not count.
+    counts = "kernel" in leaves and not call.beside
+    macs = trees.size(leaves["kernel"]) * prod(shape[:-1]) if counts else 0
+    return Row(".".join(call.path) or call.kind, call.kind, shape, prod(shape), trees.size(own), macs)

@@ -83,4 +83,4 @@ class VGG(Sequential):
 
 
 for name, row in NETS.items():
-    register_model(name, family="vgg", paper=PAPER)(partial(VGG, row=row))
+    register_model(name, paper=PAPER)(partial(VGG, row=row))

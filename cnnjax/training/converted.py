@@ -12,7 +12,7 @@ from cnnjax import recipes
 from cnnjax.config import Augment, Data, Experiment, Optimizer, Train
 from cnnjax.config import Model as ModelOptions
 from cnnjax.core import keys, logs, trees
-from cnnjax.core.arrays import HostArray, Tree
+from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
@@ -21,7 +21,6 @@ from cnnjax.data import Dataset
 from cnnjax.models import Card, Model, create_model
 from cnnjax.models.base import MODELS, find
 from cnnjax.models.cards import Weights
-from cnnjax.models.model import from_flat
 from cnnjax.optim import optimizers
 from cnnjax.training import claim
 from cnnjax.training.checkpoint import Checkpoints
@@ -54,7 +53,7 @@ def convert(
       source: whose names the file uses; None: found from them.
       tag: which of the source's published weights these are, for the size and normalisation of the pictures; with @224
         where one was measured at several sides; None: the source's first in weights.csv, which is said.
-      num_classes: another number than the file's begins with a new head.
+      num_classes: another number than the file's, or a file without a classifier, begins with a new head.
       class_names: of the outputs, in order; without them classes are called by their numbers.
       allow_pickle: see `weights.files.read`.
 
@@ -73,10 +72,12 @@ def convert(
     side = published.side if published else card.input_size[0]
     guess = create_model(name, input_size=(side, side, card.input_size[2]))
     channels = detect.channels_in(guess, state, source)
-    model = create_model(name, detect.classes_in(guess, state, source), input_size=(side, side, channels))
-    variables = bridge.read_variables(model, state, source)
-    if num_classes not in (None, model.num_classes):
-        model, variables = _new_head(model, variables, num_classes or 0)
+    has_head, found = detect.has_head(guess, state, source), detect.classes_in(guess, state, source)
+    if not has_head and num_classes is None:
+        raise UserError(f"{path} has no classifier; give --num_classes=N for a new one, to be trained")
+    model = create_model(name, num_classes or found, input_size=(side, side, channels))
+    fresh = {} if has_head and model.num_classes == found else _new_head(model, found if has_head else 0)
+    variables = bridge.read_variables(model, state, source, fresh=fresh)
     names = tuple(class_names) or tuple(map(str, range(model.num_classes)))
     if len(names) != model.num_classes:
         raise UserError(
@@ -150,12 +151,12 @@ def _published(card: Card, source: str, tag: str | None) -> Weights | None:
     return found
 
 
-def _new_head(model: Model, variables: Tree, num_classes: int) -> tuple[Model, Tree]:
-    wider = create_model(model.name, num_classes, input_size=model.input_size)
-    fresh, head = trees.flatten(jax.device_get(wider.init(keys.key(0, "init")))), model.head_leaves()
-    merged = {path: fresh[path] if path in head else leaf for path, leaf in trees.flatten(variables).items()}
-    logs.say(f"new for {num_classes} classes instead of {model.num_classes}: {', '.join(sorted(head))}")
-    return wider, from_flat(merged)
+def _new_head(model: Model, instead_of: int) -> dict[str, HostArray]:
+    """The head's leaves by path, freshly drawn."""
+    drawn, head = trees.flatten(jax.device_get(model.init(keys.key(0, "init")))), model.head_leaves()
+    why = f"instead of {instead_of}" if instead_of else "where the file has no head"
+    logs.say(f"new for {model.num_classes} classes {why}: {', '.join(sorted(head))}")
+    return {path: drawn[path] for path in head}
 
 
 def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -> tuple[Experiment, Dataset]:
@@ -165,7 +166,8 @@ def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -
     mean, std = (published.mean, published.std) if published else (card.mean, card.std)
     if mean is None or std is None or len(mean) != channels:
         mean, std = (127.5,) * channels, (127.5,) * channels
-    size = (round(height / crop), round(width / crop))
+    # Whole pixels as timm counts them; torchvision's crops are such quotients of whole sizes, but for the last digit.
+    size = (int(height / crop + 1e-3), int(width / crop + 1e-3))
     config = recipes.validate(
         Experiment(
             data=Data(

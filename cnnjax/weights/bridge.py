@@ -25,39 +25,51 @@ IGNORED = re.compile(r"num_batches_tracked$|^(prestem_)?normalization(_\d+)?/")
 EfficientNets and ConvNeXts normalise their pictures themselves, where here the card says how."""
 
 
-def read_variables(model: Model, state: Mapping[str, HostArray], source: Source) -> Tree:
+def read_variables(
+    model: Model, state: Mapping[str, HostArray], source: Source, *, fresh: Mapping[str, HostArray] | None = None
+) -> Tree:
     """Returns {"params", "batch_stats"} of float32 arrays from a file's flat {name: array}.
 
     Args:
       model: whose shapes the arrays must have.
       state: as `files.read` gives it.
       source: whose names and layouts they are.
+      fresh: leaves by path that are not taken from the file, such as those of a new head.
 
     Raises:
-      UserError: names are missing, left over or of another shape; all of them are listed.
+      UserError: names are missing, left over or of another shape; it names some of each kind and counts the others.
     """
-    names, flat, keys = table(model, source), trees.flatten(model.shapes()), keys_of(model, source)
+    names, flat, keys, fresh = table(model, source), trees.flatten(model.shapes()), keys_of(model, source), fresh or {}
     state = {renamed(key, names.former): value for key, value in state.items()}
-    rest = {key for key in state if not IGNORED.search(key)} - set(keys.values())
-    faults = [f"missing: {key}" for key in keys.values() if key not in state] + [
-        f"unknown: {key}" for key in sorted(rest)
-    ]
-    values = {path: np.ones(flat[path].shape, np.float32) for path in flat.keys() - keys.keys()}
+    faults: dict[str, list[str]] = {
+        "missing": [key for path, key in keys.items() if key not in state and path not in fresh],
+        "unknown": sorted({key for key in state if not IGNORED.search(key)} - set(keys.values())),
+        "of another shape": [],
+        "not finite": [],
+    }
+    values = {path: np.ones(flat[path].shape, np.float32) for path in flat.keys() - keys.keys()} | dict(fresh)
     for path, key in keys.items():
-        if key not in state:
+        if key not in state or path in fresh:
             continue
         value = read_layout(state[key], path, flat[path].shape, names, source)
         if value.shape != flat[path].shape:
             shapes = " where the model has ".join(
                 "x".join(map(str, shape)) for shape in (value.shape, flat[path].shape)
             )
-            faults.append(f"of another shape: {key} is {shapes}")
+            faults["of another shape"].append(f"{key} is {shapes}")
         values[path] = np.ascontiguousarray(value, np.float32)
         if not np.isfinite(values[path]).all():
-            faults.append(f"not finite: {key}")
-    if faults:
-        raise UserError(f"these are no {source} weights of {model.name}: {'; '.join(faults)}")
+            faults["not finite"].append(key)
+    if any(faults.values()):
+        told = "; ".join(f"{fault}: {_some(which)}" for fault, which in faults.items() if which)
+        raise UserError(f"these are no {source} weights of {model.name}: {told}")
     return from_flat(values)
+
+
+def _some(names: list[str], count: int = 3) -> str:
+    """The first few of a list, and how many more there are."""
+    more = [f"and {len(names) - count} more"] if len(names) > count else []
+    return " ".join([", ".join(names[:count]), *more])
 
 
 def write_state(model: Model, variables: Tree, source: Source) -> dict[str, HostArray]:

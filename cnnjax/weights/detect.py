@@ -28,6 +28,12 @@ def find_source(model: Model, state: Mapping[str, HostArray]) -> Source:
     return max(sources, key=lambda source: sum(key in state for key in bridge.keys_of(model, source).values()))
 
 
+def has_head(model: Model, state: Mapping[str, HostArray], source: Source) -> bool:
+    """Whether the file has any layer whose shape depends on the number of classes."""
+    keys = bridge.keys_of(model, source)
+    return any(keys[path] in state for path in model.head_leaves())
+
+
 def classes_in(model: Model, state: Mapping[str, HostArray], source: Source) -> int:
     """The number of classes of the file's head, the model's own where the file does not tell."""
     return _axis(model, state, source, model.head_leaves(), -1, model.num_classes)

@@ -1,6 +1,7 @@
 """Files of weights as flat {name: array}: safetensors, PyTorch's pickles behind a flag, Keras' HDF5."""
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.weights.hdf5 import read_keras
+
+WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")
+"""What PyTorch's DataParallel and compile put before every name."""
 
 PICKLES = (".pth", ".pt", ".bin")
 
@@ -40,7 +44,7 @@ def read(path: str | Path, *, allow_pickle: bool = False) -> dict[str, HostArray
         raise UserError(f"{path} cannot be read as {path.suffix}: {' '.join(str(error).split())[:200]}") from error
     if not state:
         raise UserError(f"{path} holds no weights")
-    return state
+    return {WRAPPED.sub("", key): value for key, value in state.items()}
 
 
 def write(path: str | Path, state: Mapping[str, HostArray]) -> None:
@@ -76,4 +80,4 @@ def _read_torch(path: Path) -> dict[str, HostArray]:
             found = found[wrapper]
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise UserError(f"{path} is no state_dict; save model.state_dict()")
-    return {key.removeprefix("module."): value.float().numpy() for key, value in found.items()}
+    return {key: value.float().numpy() for key, value in found.items()}

@@ -13,6 +13,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from cnnjax.config import Data
 from cnnjax.core.errors import UserError
+from cnnjax.data import resize
 from cnnjax.data.decode import BadPictureError, decode, load
 from cnnjax.data.listing import files_below, picture_files
 from cnnjax.data.resize import fit, resample
@@ -316,10 +317,33 @@ def test_every_rule_against_opencv(channels, size):
     assert difference("squash", reference(image, size)) < 2
     scale = max(size[0] / 60, size[1] / 90)
     high, wide = round(size[0] / scale), round(size[1] / scale)
-    top, left = (60 - high) // 2, (90 - wide) // 2
+    # Whole pixels of the result.
+    top, left = (round(round((a * scale - b) / 2) / scale) for a, b in zip((60, 90), size, strict=True))
     assert difference("center", reference(image[top : top + high, left : left + wide], size)) < 2.5
     scale = min(size[0] / 60, size[1] / 90, 1)
     assert difference("pad", reference(image, (round(60 * scale), round(90 * scale)))) < 2
+
+
+@pytest.mark.parametrize("how", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("height", "width"), [(375, 500), (500, 333), (31, 47), (64, 64), (61, 60)])
+def test_the_centre_is_cut_in_whole_pixels(height, width, how):
+    """As torchvision.transforms does it with Pillow: Resize(58), then CenterCrop(58)."""
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    size = (58, int(58 * height / width)) if width <= height else (int(58 * width / height), 58)
+    resized = Image.fromarray(image).resize(size, Image.Resampling[how.upper()])
+    left, top = (round((side - 58) / 2) for side in size)
+    expected = np.asarray(resized.crop((left, top, left + 58, top + 58)))
+    fitted, _ = fit(image, Data(resize="center", size=(58, 58), interpolation=how))
+    np.testing.assert_array_equal(fitted, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 60000, 3), (50000, 2, 1)])
+@pytest.mark.parametrize("size", [(64, 64), (4, 640)])
+def test_a_strip_does_not_become_huge(shape, size, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(resize, "resample", lambda image, size, how: sizes.append(size) or resample(image, size, how))
+    assert fit(np.zeros(shape, np.uint8), Data(resize="center", size=size))[0].shape == (*size, shape[2])
+    assert np.prod(sizes[0]) <= 17 * max(size) ** 2
 
 
 def test_pad_shrinks_only_what_is_too_large():

@@ -27,6 +27,7 @@ def keras():
 INSIDE = [
     ("efficientnetb", 0, 255),  # whose other norm draws its figures as all norms do
     ("efficientnetv2-b", IMAGENET_MEAN, IMAGENET_STD),
+    ("efficientnetv2-[sml]", 128, 128),
     ("MobileNetV3", 127.5, 127.5),
     ("convnext", IMAGENET_MEAN, IMAGENET_STD),
 ]
@@ -103,7 +104,7 @@ CASES = [
     pytest.param("keras/mobilenet_v2", "MobileNetV2", 75, marks=slow),
     pytest.param("keras/inception_v3", "InceptionV3", 139, marks=slow),
     pytest.param("efficientnet_v2_b0", "EfficientNetV2B0", 96, marks=slow),
-    pytest.param("keras/efficientnet_v2_s", "EfficientNetV2S", 75, marks=slow),
+    pytest.param("keras/efficientnet_v2_s", "EfficientNetV2S", 160, marks=slow),
     pytest.param("keras/mobilenet_v3_small", "MobileNetV3Small", 96, marks=slow),
     pytest.param("keras/mobilenet_v3_large", "MobileNetV3Large", 75, marks=slow),
     pytest.param("convnext_tiny", "ConvNeXtTiny", 64, marks=slow),

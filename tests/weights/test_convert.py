@@ -1,6 +1,7 @@
 """Published weights become a run folder like any other, which predicts, evaluates, is trained on, and goes back."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,12 +14,17 @@ from cnnjax.cli import main
 from cnnjax.config import Data, Evaluate, Experiment, Model, Optimizer, Train
 from cnnjax.core import trees
 from cnnjax.core.rundir import RunDir
+from cnnjax.data.decode import load
+from cnnjax.evaluation.views import VIEWS
 from cnnjax.models import create_model
+from cnnjax.models.base import MODELS
 from cnnjax.run import evaluate, open_run, train
+from cnnjax.training import converted as converted_run
 from cnnjax.training import transfer
 from cnnjax.training.trained import saved_config
 from cnnjax.weights import bridge
 
+SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "imagenet_sample"
 NAME = "squeezenet1_1"  # 1.2 million parameters, a convolution for a head
 
 
@@ -107,6 +113,45 @@ def test_a_folder_of_some_classes_is_held_against_the_outputs_of_those_names(con
     assert "has 4 classes, of which birds is none of the run's 3" in told
 
 
+def check_prepared(picture, tag, side):
+    """Resize(side) and CenterCrop(224) of torchvision, with Pillow alone."""
+    weights = converted_run._published(MODELS["resnet50"].card, "torchvision", tag)
+    config, _ = converted_run._describe(create_model("resnet50"), weights, ("a",))
+    height, width = picture.shape[:2]
+    size = (side, side * height // width) if width <= height else (side * width // height, side)
+    resized = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
+    left, top = (round((one - 224) / 2) for one in size)
+    expected = np.asarray(resized.crop((left, top, left + 224, top + 224)))
+    prepared, _ = load(picture, config.data, "picture", 3)
+    np.testing.assert_array_equal(VIEWS["single"](prepared[None], (224, 224))[0, 0], expected)
+
+
+@pytest.mark.parametrize(("tag", "side"), [("IMAGENET1K_V1", 256), ("IMAGENET1K_V2", 232)])
+def test_pictures_are_prepared_as_torchvision_does(tag, side):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 411, 3), np.uint8)
+    check_prepared(noise, tag, side)
+    check_prepared(noise.transpose(1, 0, 2), tag, side)
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="the ImageNet sample is not beside the checkout")
+def test_photographs_are_prepared_as_torchvision_does():
+    for path in sorted(SAMPLE.glob("*/*"))[::20]:
+        check_prepared(np.asarray(Image.open(path).convert("RGB")), "IMAGENET1K_V2", 232)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "convnext_tiny", "inception_v3"])
+def test_resized_sides_are_torchvisions(name):
+    sides = {
+        "resnet50": {"IMAGENET1K_V1": 256, "IMAGENET1K_V2": 232, "resnet50.a1_in1k@224": 235},
+        "convnext_tiny": {"IMAGENET1K_V1": 236},
+        "inception_v3": {"IMAGENET1K_V1": 342},
+    }[name]
+    for tag, side in sides.items():
+        row = next(row for row in MODELS[name].card.weights if converted_run._has_tag(row, tag))
+        config, _ = converted_run._describe(create_model(name, input_size=(row.side, row.side, 3)), row, ("a",))
+        assert config.data.size == (side, side)
+
+
 def test_the_way_back_is_exact(converted, capsys):
     folder, _ = converted
     assert main(["convert", "--workdir", str(folder / "run"), "--to", str(folder / "back.safetensors")]) == 0
@@ -154,6 +199,41 @@ def test_whatever_does_not_fit_is_listed_and_nothing_is_written(converted, tmp_p
     assert "is not empty" in refused(
         capsys, "convert", "--arch", NAME, "--from", str(folder / "weights.safetensors"), "--workdir", str(folder)
     )
+
+
+def test_weights_without_a_head(converted, tmp_path, capsys):
+    folder, variables = converted
+    state = {f"module.{key}": value for key, value in load_file(folder / "weights.safetensors").items()}
+    bare = {key: value for key, value in state.items() if "classifier" not in key}
+    save_file(state, tmp_path / "parallel.safetensors")
+    save_file(bare, tmp_path / "bare.safetensors")
+    words = ["convert", "--arch", NAME, "--workdir", str(tmp_path / "run"), "--from"]
+    told = refused(capsys, *words, str(tmp_path / "bare.safetensors"))
+    assert "has no classifier; give --num_classes=N" in told
+    assert main([*words, str(tmp_path / "bare.safetensors"), "--num_classes", "4"]) == 0
+    assert "new for 4 classes where the file has no head" in capsys.readouterr().err
+    run = open_run(tmp_path / "run")
+    assert (len(run.classes), run.parts.model.num_classes) == (4, 4)
+    old, new = trees.flatten(variables), trees.flatten(run.variables)
+    assert {path for path in old if not np.array_equal(old[path], new[path])} == {
+        "params/classifier_1/kernel",
+        "params/classifier_1/bias",
+    }
+    words[4] = str(tmp_path / "parallel")
+    assert main([*words, str(tmp_path / "parallel.safetensors")]) == 0
+    assert trees.digest(open_run(tmp_path / "parallel").variables) == trees.digest(variables)
+
+
+def test_another_net_is_told_in_a_few_words(converted, tmp_path, capsys):
+    folder, _ = converted
+    words = ("--from", str(folder / "weights.safetensors"), "--workdir", str(tmp_path / "run"))
+    told = refused(capsys, "convert", "--arch", "squeezenet1_0", *words)
+    assert len(told) < 900
+    assert "features.0.weight is 3x3x3x64 where the model has 7x7x3x96" in told
+    assert told.endswith(" more\n")
+    told = refused(capsys, "convert", "--arch", "resnet18", *words, "--num_classes", "3")
+    assert "missing: bn1.bias, bn1.weight, conv1.weight and " in told
+    assert told.count("unknown: ") == 1
 
 
 def test_forms_tags_and_damaged_values(converted, tmp_path, capsys):
