@@ -9,7 +9,6 @@ import functools
 import itertools
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from cnnjax.data import Dataset
 from cnnjax.evaluation import gallery, neighbours
 from cnnjax.models import create_model, summary
 from cnnjax.models.base import find
-from cnnjax.models.catalogue import catalogue
+from cnnjax.models.catalogue import published as published_rows
 from cnnjax.optim import OPTIMIZERS, schedules
 from cnnjax.report import charts, write_comparison, write_page
 from cnnjax.training import claim, converted, ensemble, loop, transfer
@@ -35,7 +34,6 @@ from cnnjax.training.assemble import (
     build_model,
     check_pictures,
     first_state,
-    is_resident,
     loader,
     overfit_indices,
     resolve,
@@ -43,7 +41,7 @@ from cnnjax.training.assemble import (
 )
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
-from cnnjax.training.measure import Judge, data_of, evaluation_size, identity, look, measure
+from cnnjax.training.measure import Judge, data_of, evaluation_size, identity, look, measure, watch_input
 from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step, train_step, train_steps
 from cnnjax.training.trained import Run, Which, open_run, saved_config
@@ -115,8 +113,8 @@ def train(
     metrics = logs.MetricsLog(run.metrics, keep_to=start)
     board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
     sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
-    sinks.append(_watch_input(config, dataset))
-    decide = functools.partial(_decide, config)
+    sinks.append(watch_input(config, dataset))
+    decide = functools.partial(loop.decide, config)
     trace = Trace(config.train.profile, run.profile)
     work = Loop(
         config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink], trace, most
@@ -208,7 +206,7 @@ def report(workdirs: Sequence[str | Path], *, to: str | Path | None = None, publ
     networks = [_network(RunDir.existing(workdir)) for workdir in workdirs]
     if len(workdirs) == 1 and not published:
         return write_page(workdirs[0], network=networks[0], to=to)
-    rows = _published() if published else []
+    rows = published_rows() if published else []
     return write_comparison(workdirs, to or "comparison.html", networks=networks, published=rows)
 
 
@@ -355,16 +353,6 @@ def _check_early(config: Experiment, run: RunDir, mesh: Any) -> None:
     claim.check_workdir(run, config)
 
 
-def _published() -> list[dict[str, Any]]:
-    """Name, operations, parameters and top-1 of the published nets, by weights of the input size that is counted."""
-    rows = []
-    for row in catalogue():
-        fitting = [one for one in row["weights"] if one["input"] == row["input_size"][0]]
-        if fitting:
-            rows.append({name: row[name] for name in ("name", "macs", "params")} | {"top1": fitting[0]["top1"] / 100})
-    return rows
-
-
 def _network(run: RunDir) -> dict[str, Any] | None:
     """Parameters, operations and layers of a run's model, by shapes alone; None where it has none that can be made."""
     try:
@@ -435,27 +423,6 @@ def _steps_per_dispatch(config: Experiment, source: Any) -> int:
     return config.train.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 32)
 
 
-def _watch_input(config: Experiment, dataset: Dataset) -> Callable[[Record], None]:
-    """Says once, with what would help, that the devices wait for pictures: over two log lines, as one may be chance."""
-    advice = functools.partial(
-        meters.input_bound,
-        resident=is_resident(config, dataset),
-        fits=data.fits(dataset),
-        encoded=dataset.store == "encoded",
-        threads=config.data.threads,
-    )
-    shares: list[float] = []
-    told: list[str] = []
-
-    def watch(record: Record) -> None:
-        shares.append(record["data_wait"])
-        if len(shares) >= 2 and not told and (text := advice(min(shares[-2:]))):
-            told.append(text)
-            logs.say(text)
-
-    return watch
-
-
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:
     pictures = dataset.split("val")
     source = load(pictures, None)
@@ -467,22 +434,6 @@ def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable
         return {"val/loss": measured["log_loss"], "val/top1": measured["top1"]}
 
     return validate
-
-
-def _decide(config: Experiment, progress: Progress, validation: dict[str, float], step: int) -> str:
-    """What a validation decides: best so far, patience, plateau. Returns why the run ends here, or ""."""
-    if not validation:
-        return ""
-    progress.stale += 1
-    if validation["val/top1"] > progress.best:
-        progress.best, progress.best_step, progress.stale = validation["val/top1"], step, 0
-    if config.optimizer.schedule == "plateau":
-        progress.plateau = schedules.plateau_update(progress.plateau, 1 - validation["val/top1"], config.optimizer)
-        if progress.plateau["finished"]:
-            return "validation error no longer falls at the lowest rate"
-    if config.train.early_stopping and progress.stale >= config.train.early_stopping:
-        return f"no better validation top-1 in {progress.stale} validations"
-    return ""
 
 
 def _finish(
@@ -501,12 +452,13 @@ def _finish(
     report = files.read_json(run.evaluation(split)) if run.evaluation(split).is_file() else {}
     if any(report.get(key) != value for key, value in expected.items()):
         overrides = {f"evaluate.{name}": getattr(config.evaluate, name) for name in ("views", "scales", "input_size")}
-        whole = config.evaluate.report
-        if whole and find_spec("sklearn") is None:
-            logs.say("there is no report: scikit-learn is not installed")
-            whole = False
         report = evaluate(
-            run.root, split=split, data_dir=data_dir, overrides=overrides, report=whole, most_searched=SEARCHED_AT_END
+            run.root,
+            split=split,
+            data_dir=data_dir,
+            overrides=overrides,
+            report=config.evaluate.report,
+            most_searched=SEARCHED_AT_END,
         )
     if logs.read_metrics(run.metrics):
         try:

@@ -70,6 +70,16 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def published() -> list[dict[str, Any]]:
+    """Name, operations, parameters and top-1 of the published nets, by weights of the input size that is counted."""
+    rows = []
+    for row in catalogue():
+        fitting = [one for one in row["weights"] if one["input"] == row["input_size"][0]]
+        if fitting:
+            rows.append({name: row[name] for name in ("name", "macs", "params")} | {"top1": fitting[0]["top1"] / 100})
+    return rows
+
+
 def listing(rows: list[dict[str, Any]]) -> str:
     """The list as a table of text."""
     head = ("name", "parameters", "multiply-adds", "input", "top-1", "top-5", "weights")

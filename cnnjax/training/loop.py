@@ -21,12 +21,13 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
-from cnnjax.config import Train
+from cnnjax.config import Experiment, Train
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import RunError, Stopped
 from cnnjax.core.logs import progress as progress_bar
 from cnnjax.core.meters import Stopwatch
 from cnnjax.core.trace import Trace
+from cnnjax.optim import schedules
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.state import Progress, TrainState
 from cnnjax.training.stop import StopRequest
@@ -245,3 +246,19 @@ def line(record: Record) -> str:
     if "dead_relu" in record:
         parts.append(f"dead ReLU {record['dead_relu']:.1%}")
     return "  ".join(parts)
+
+
+def decide(config: Experiment, progress: Progress, validation: dict[str, float], step: int) -> str:
+    """What a validation decides: best so far, patience, plateau. Returns why the run ends here, or ""."""
+    if not validation:
+        return ""
+    progress.stale += 1
+    if validation["val/top1"] > progress.best:
+        progress.best, progress.best_step, progress.stale = validation["val/top1"], step, 0
+    if config.optimizer.schedule == "plateau":
+        progress.plateau = schedules.plateau_update(progress.plateau, 1 - validation["val/top1"], config.optimizer)
+        if progress.plateau["finished"]:
+            return "validation error no longer falls at the lowest rate"
+    if config.train.early_stopping and progress.stale >= config.train.early_stopping:
+        return f"no better validation top-1 in {progress.stale} validations"
+    return ""

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnjax import data
 from cnnjax.config import Experiment
-from cnnjax.core import logs, trees
+from cnnjax.core import logs, meters, trees
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import replicated
@@ -19,7 +19,8 @@ from cnnjax.evaluation import calibrate, metrics, predictions, report
 from cnnjax.evaluation import split as evaluation
 from cnnjax.optim import losses
 from cnnjax.training import converted
-from cnnjax.training.assemble import loader
+from cnnjax.training.assemble import is_resident, loader
+from cnnjax.training.loop import Record
 from cnnjax.training.step import embed_step, eval_step, predict_step, view_logits
 from cnnjax.training.trained import Run
 
@@ -119,6 +120,27 @@ def look(config: Experiment) -> dict[str, Any]:
     """How evaluation looks at a picture: views, scales, input_size [h, w]."""
     size = config.evaluate.input_size or (config.model.input_size or ())[:2]
     return {"views": config.evaluate.views, "scales": list(config.evaluate.scales), "input_size": list(size)}
+
+
+def watch_input(config: Experiment, dataset: Dataset) -> Callable[[Record], None]:
+    """Says once, with what would help, that the devices wait for pictures: over two log lines, as one may be chance."""
+    advice = functools.partial(
+        meters.input_bound,
+        resident=is_resident(config, dataset),
+        fits=data.fits(dataset),
+        encoded=dataset.store == "encoded",
+        threads=config.data.threads,
+    )
+    shares: list[float] = []
+    told: list[str] = []
+
+    def watch(record: Record) -> None:
+        shares.append(record["data_wait"])
+        if len(shares) >= 2 and not told and (text := advice(min(shares[-2:]))):
+            told.append(text)
+            logs.say(text)
+
+    return watch
 
 
 def measure(step: Any, variables: Tree, source: Any, count: int, size: int, lines: bool = False) -> Any:
