@@ -116,7 +116,7 @@ def prepared(parts: Parts) -> Parts:
     return dataclasses.replace(
         parts,
         augment=lambda images, targets, positions, sizes=None: (images, targets),
-        views=lambda images, sizes=None: images[None],
+        views=lambda images, sizes=None, scale=1.0: images[None],
     )
 
 
