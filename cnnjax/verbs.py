@@ -23,7 +23,7 @@ TEXTS = {
     "input": "HxWxC, such as 224x224x3; default: the model's own",
     "arch": "the model of the weights, such as resnet50; cnnjax models lists them",
     "from": "file of weights: .safetensors, .weights.h5, or .pth with --allow_pickle",
-    "to": "file to write (convert: .safetensors; report: default report.html in the run folder); soup: new run folder",
+    "to": "where to write: convert: FILE.safetensors; report: FILE.html; soup, explain: a folder; filters: FILE.png",
     "source": "whose names the file uses: torchvision, timm, cadene or keras; default: found from the keys",
     "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",
     "classes": "file with a class name a line; default: numbers",
@@ -32,13 +32,17 @@ TEXTS = {
     "attack": "comma-separated: fgsm, fgsm_l2, pgd, pgd_l2; with neither --tests nor --attack all tests, fgsm and pgd",
     "epsilons": "comma-separated radii of the attacks, pixels of 0-1",
     "target": "class that attacks lead to, or least_likely; default: away from the right one",
+    "image": "picture file; more may follow as arguments",
+    "layer": "an inner layer, as summary lists them; default: the last one with a map",
+    "method": "comma-separated, cam, grad_cam, ...; default: all that fit the net",
+    "class": "the class to explain; default: the likeliest of each picture",
 }
 NUMBERS = {
     "pictures": "in the training split, which tells how many steps its epochs are",
     "num_classes": "default: the model's own",
     "repeat": "train so many seeds, each in a folder of its own",
     "top": "how many classes a picture",
-    "count": "how many pictures of the split; default 1000",
+    "count": "how many pictures of the split; default: robustness 1000, explain 16",
     "steps": "bench: how many to measure, default about ten seconds; robustness: of pgd, default 10",
     "max_params": "leave out larger models",
     "max_macs": "leave out models of more multiply-adds",
@@ -201,6 +205,37 @@ def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
         class_names=[name.rpartition("\t")[2].strip() for name in names if name.strip()],
         allow_pickle=flag.allow_pickle,
     )
+
+
+def _explain(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:
+    workdir = _needed(flag, "workdir")
+    from cnnjax import explain
+
+    found = explain.study(
+        workdir,
+        [flag.image, *paths] if flag.image else paths,
+        split=flag.split,
+        count=flag.count or 16,
+        methods=[name for name in (flag.method or "").split(",") if name],
+        layer=flag.layer,
+        class_name=flag["class"].value,
+        to=flag.to,
+        checkpoint=_checkpoint(flag),
+        data_dir=flag.data_dir,
+        overrides=overrides,
+    )
+    if found.text:
+        print(found.text)
+    for path in found.files:
+        print(path)
+
+
+def _filters(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:
+    if len(paths) != 1:
+        raise UserError("filters takes one picture file, such as cnnjax filters holiday.jpg")
+    from cnnjax import explain
+
+    print(explain.draw_filters(paths[0], flag.to or f"{Path(paths[0]).stem}_filters.png"))
 
 
 def _robustness(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
@@ -381,6 +416,20 @@ VERBS = {
         "published weights to a run folder, and a run's weights to a file for other libraries",
         ("arch", "from", "workdir", "to", "source", "tag", "num_classes", "classes", "allow_pickle"),
         "cnnjax convert --arch resnet50 --from resnet50.safetensors --workdir runs/resnet50",
+    ),
+    "explain": Verb(
+        _explain,
+        "pictures of what a run looks at: filters, feature maps, class activation maps, attributions, fields",
+        ("workdir", "image", "split", "count", "method", "layer", "class", "to", "checkpoint", "data_dir"),
+        "cnnjax explain --workdir runs/own_pictures holiday.jpg --method grad_cam,occlusion",
+        files=True,
+    ),
+    "filters": Verb(
+        _filters,
+        "what fixed filters (edge, sharpen, blur, Sobel) make of a picture, as a grid",
+        ("to",),
+        "cnnjax filters holiday.jpg --to filters.png",
+        files=True,
     ),
     "models": Verb(
         _models,

@@ -100,6 +100,24 @@ def eval_pipeline(
     return pipeline
 
 
+def centre_view(
+    config: Augment, size: Size, input_size: Size, *, canvas: bool = False
+) -> tuple[float, float, float, float]:
+    """The part (top, left, bottom, right) of a picture that evaluation's centre crop shows, in the picture's pixels.
+
+    Args:
+      size: (height, width) of the prepared picture, on a canvas its true one.
+      input_size: (h, w) that the model sees.
+      canvas: whether it lies on one.
+    """
+    if not canvas and config.crop not in ("resized", "scaled"):
+        top, left = round((size[0] - input_size[0]) / 2), round((size[1] - input_size[1]) / 2)
+        return float(top), float(left), float(top + input_size[0]), float(left + input_size[1])
+    scale = config.eval_resize * min(size[0] / input_size[0], size[1] / input_size[1])
+    height, width = scale * input_size[0], scale * input_size[1]
+    return (size[0] - height) / 2, (size[1] - width) / 2, (size[0] + height) / 2, (size[1] + width) / 2
+
+
 def _standard(config: Augment, images: Array, sizes: Array | None, size: Size, scale: float = 1.0) -> Array:
     """Brings canvases, and all pictures of a recipe of resized crops, to the frame out of which evaluation cuts.
 

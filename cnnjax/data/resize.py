@@ -29,11 +29,35 @@ def fit(image: HostArray, config: Data) -> tuple[HostArray, Size]:
         return resample(image, config.size, config.interpolation), config.size
     if config.resize == "center":
         return _centre(image, config.size, config.interpolation), config.size
-    scale = min(target_height / height, target_width / width, 1.0)
-    true = (max(round(height * scale), 1), max(round(width * scale), 1))
+    true = _on_canvas((height, width), config.size)
     canvas = np.zeros((target_height, target_width, image.shape[2]), np.uint8)
     canvas[: true[0], : true[1]] = resample(image, true, config.interpolation)
     return canvas, true
+
+
+def box(size: Size, config: Data) -> tuple[float, float, float, float]:
+    """The part (top, left, bottom, right) of a picture of `size` that `fit` brings to its whole array, in its pixels.
+
+    On a canvas it reaches beyond the picture.
+    """
+    height, width = size
+    if config.resize in ("none", "squash"):
+        return 0.0, 0.0, float(height), float(width)
+    assert config.size is not None
+    target_height, target_width = config.size
+    if config.resize == "center":
+        scale = max(target_height / height, target_width / width)
+        # Rounding must not push the box over the edge, which Pillow refuses.
+        box_height, box_width = min(target_height / scale, height), min(target_width / scale, width)
+        top, left = (height - box_height) / 2, (width - box_width) / 2
+        return top, left, top + box_height, left + box_width
+    true = _on_canvas(size, config.size)
+    return 0.0, 0.0, target_height * height / true[0], target_width * width / true[1]
+
+
+def _on_canvas(size: Size, canvas: Size) -> Size:
+    scale = min(canvas[0] / size[0], canvas[1] / size[1], 1.0)
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
 def _centre(image: HostArray, size: Size, how: Interpolation) -> HostArray:

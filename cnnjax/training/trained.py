@@ -94,7 +94,7 @@ class Run:
         size = min(self.config.evaluate.batch_size or self.config.data.batch_size, max(len(items), 1))
         with ThreadPoolExecutor(self.config.data.threads or os.cpu_count()) as pool:
             for start in range(0, len(items), size):
-                fitted = list(pool.map(self._fit, items[start : start + size]))
+                fitted = list(pool.map(self.fit, items[start : start + size]))
                 whole = [found for found in fitted if not isinstance(found, UserError)]
                 rows = iter(self._probabilities(whole, size)) if whole else iter(())
                 for found in fitted:
@@ -108,7 +108,8 @@ class Run:
             batch["sizes"] = np.asarray([true for _, true in padded], np.int32)
         return np.asarray(self._predict(self.variables, batch))[: len(fitted)]
 
-    def _fit(self, item: Any) -> tuple[HostArray, tuple[int, int]] | UserError:
+    def fit(self, item: Any) -> tuple[HostArray, tuple[int, int]] | UserError:
+        """Fits a picture file or array as the training data were: uint8 [H, W, C] and its true size, or what is wrong."""
         rule = self.config.data
         name = str(item) if isinstance(item, (str, Path)) else "an array"
         try:

@@ -1,0 +1,108 @@
+"""Attribution to pixels by the gradient of a class's score: saliency, guided, integrated, smoothed.
+
+Each is f(model, variables, images, targets, ...) -> float32 [N, h, w], compiled once a net and shape. `model` is as
+`models.inside.open_up` gives it, images are normalised [N, h, w, C], targets int [N] are classes.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.core import keys
+from cnnjax.core.arrays import Array, Tree
+from cnnjax.models import Model
+from cnnjax.models.inside import look_inside
+
+
+def compiled(*constants: str) -> Callable[[Any], Any]:
+    """jax.jit, to which `model` and the arguments of these names are constants."""
+    return functools.partial(jax.jit, static_argnames=("model", *constants))
+
+
+def score(logits: Array, targets: Array) -> Array:
+    """Returns the logit of each picture's target, [N]; one output for two classes counts for 1 and against 0."""
+    if logits.shape[1] == 1:
+        return jnp.where(targets == 1, logits[:, 0], -logits[:, 0])
+    return jnp.take_along_axis(logits, targets[:, None], 1)[:, 0]
+
+
+def by_pixels(model: Model, variables: Tree, images: Array, targets: Array, guided: bool = False) -> Array:
+    """Returns the gradient of the scores by the values of the pictures, [N, h, w, C]."""
+
+    def total(images: Array) -> Array:  # no picture acts on another's score, so the sum has the gradients of all
+        return score(look_inside(model, variables, images, guided=guided)[0], targets).sum()
+
+    return jax.grad(total)(images)
+
+
+@compiled()
+def saliency(model: Model, variables: Tree, images: Array, targets: Array) -> Array:
+    """How strongly a small change of each pixel moves the score: the largest |gradient| of its channels.
+
+    Simonyan, Vedaldi and Zisserman 2014 (1312.6034), section 3.1.
+    """
+    return jnp.abs(by_pixels(model, variables, images, targets)).max(-1)
+
+
+@compiled()
+def guided_backprop(model: Model, variables: Tree, images: Array, targets: Array) -> Array:
+    """Saliency with a backward pass that drops negative gradients at each activation.
+
+    Springenberg et al. 2015 (1412.6806), section 3.4. It shows edges that the net can see more than reasons of the
+    class: Adebayo et al. 2018 (1810.03292) find nearly the same picture with random weights in the upper layers.
+    """
+    return jnp.abs(by_pixels(model, variables, images, targets, guided=True)).max(-1)
+
+
+@compiled("steps")
+def integrated_gradients(
+    model: Model, variables: Tree, images: Array, targets: Array, baseline: Array | float = 0.0, steps: int = 64
+) -> Array:
+    """The gradients along the straight way from a baseline to the picture, times that way; positive speaks for it.
+
+    Sundararajan, Taly and Yan 2017 (1703.01365), equation 3, by the midpoint rule. Complete: the map's sum is the score
+    of the picture less that of the baseline.
+
+    Args:
+      baseline: [h, w, C] or what broadcasts to it, the picture without a content, normalised; 0: the mean level.
+      steps: points on the way.
+    """
+    way = images - baseline
+
+    def add(total: Array, share: Array) -> tuple[Array, None]:
+        return total + by_pixels(model, variables, baseline + share * way, targets), None
+
+    shares = (jnp.arange(steps, dtype=jnp.float32) + 0.5) / steps
+    total, _ = jax.lax.scan(add, jnp.zeros_like(images), shares)
+    return (total / steps * way).sum(-1)
+
+
+@compiled("draws")
+def smoothgrad(
+    model: Model,
+    variables: Tree,
+    images: Array,
+    targets: Array,
+    noise: float = 0.15,
+    draws: int = 32,
+    seed: int = 0,
+) -> Array:
+    """Saliency, its gradient averaged over pictures with noise: what flickers from pixel to pixel cancels out.
+
+    Smilkov et al. 2017 (1706.03825), section 3.
+
+    Args:
+      noise: standard deviation, as a share of each picture's range; the paper finds 0.1 to 0.2 best.
+      draws: noisy copies of each picture.
+    """
+    deviation = noise * (images.max((1, 2, 3), keepdims=True) - images.min((1, 2, 3), keepdims=True))
+
+    def add(total: Array, number: Array) -> tuple[Array, None]:
+        drawn = jax.random.normal(keys.key(seed, "smoothgrad", number), images.shape[1:])
+        return total + by_pixels(model, variables, images + deviation * drawn, targets), None
+
+    total, _ = jax.lax.scan(add, jnp.zeros_like(images), jnp.arange(draws))
+    return jnp.abs(total / draws).max(-1)

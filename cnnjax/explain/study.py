@@ -1,0 +1,196 @@
+"""What `cnnjax explain` does: a run folder and pictures in, pictures under its figures/explain out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnjax.core import logs
+from cnnjax.core.arrays import HostArray
+from cnnjax.core.errors import UserError
+from cnnjax.core.registry import nearest
+from cnnjax.explain import drawing, receptive
+from cnnjax.explain import layers as inner
+from cnnjax.explain.cams import has_cam, map_layers
+from cnnjax.explain.methods import METHODS, Explainer
+from cnnjax.explain.pictures import Pictures, from_files, from_split
+from cnnjax.models.inside import check_layer, layers
+from cnnjax.training.measure import data_of, split_of
+from cnnjax.training.trained import Which, open_run
+
+OTHERS = ("filters", "feature_maps", "maximise", "receptive_field")
+"""What beside METHODS can be asked for: kernels, maps of a layer, activation maximisation, the table of fields."""
+AT_MOST = 16
+"""Classes, channels, and rows of the sheet."""
+
+
+@dataclass
+class Study:
+    """What came out: files that were written, and a table for the terminal."""
+
+    files: list[Path] = field(default_factory=list)
+    text: str = ""
+
+
+def study(
+    workdir: str | Path,
+    pictures: Sequence[str | Path] = (),
+    *,
+    split: str | None = None,
+    count: int = 16,
+    methods: Sequence[str] = (),
+    layer: str | None = None,
+    class_name: str | None = None,
+    to: str | Path | None = None,
+    checkpoint: Which | None = None,
+    data_dir: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Study:
+    """Explains what a run makes of pictures, and writes what it finds.
+
+    Args:
+      workdir: the run folder.
+      pictures: files; or else a split.
+      split: train, val or test, of which `count` pictures are taken.
+      methods: of METHODS and OTHERS; none: filters, feature maps and every attribution that fits the net.
+      layer: whose feature maps, class activation maps, channels or field are asked for.
+      class_name: None: the likeliest of each picture.
+      to: folder; None: figures/explain of the run.
+
+    Raises:
+      UserError: bad input; nothing was written.
+    """
+    known = (*METHODS, *OTHERS)
+    for name in methods:
+        if name not in known:
+            raise UserError(f"unknown method {name}{nearest(name, known)}")
+    if pictures and split:
+        raise UserError("explain takes picture files or --split, not both")
+    explainer = Explainer(open_run(workdir, checkpoint=checkpoint, overrides=overrides))
+    if layer is not None:
+        check_layer(explainer.model, layer)
+    if class_name is not None:
+        explainer.index(class_name)
+    wanted = list(methods or _all_methods(explainer))
+    work = _Work(explainer, Path(to) if to else explainer.run.folder.figures / "explain", layer)
+    if {*METHODS, "feature_maps"} & set(wanted):
+        read = _read(explainer, pictures, split, count, data_dir)
+        work.of_pictures(read, explainer.targets(read, class_name), wanted)
+    if "filters" in wanted:
+        work.filters(required="filters" in methods)
+    if "maximise" in wanted:
+        work.maximise(class_name)
+    if "receptive_field" in wanted:
+        fields = receptive.receptive_fields(explainer.model)
+        work.found.text = receptive.table({layer: fields[layer]} if layer else fields)
+    return work.found
+
+
+def _all_methods(explainer: Explainer) -> list[str]:
+    cam = has_cam(explainer.model, explainer.variables)
+    mapped = bool(map_layers(explainer.model))
+    fitting = [name for name, method in METHODS.items() if (cam if name == "cam" else mapped or not method.layered)]
+    return ["filters", *(["feature_maps"] if mapped else []), *fitting]
+
+
+def _read(
+    explainer: Explainer, pictures: Sequence[str | Path], split: str | None, count: int, data_dir: str | Path | None
+) -> Pictures:
+    if not split:
+        return from_files(explainer.run, pictures)
+    return from_split(explainer.run, split_of(explainer.run, data_of(explainer.run, data_dir), split), count)
+
+
+class _Work:
+    """Draws and writes, and takes down what it wrote."""
+
+    def __init__(self, explainer: Explainer, folder: Path, layer: str | None):
+        self.explainer, self.folder, self.layer = explainer, folder, layer
+        self.found = Study()
+
+    def of_pictures(self, pictures: Pictures, targets: HostArray, methods: Sequence[str]) -> None:
+        """Everything that is said of single pictures, and a sheet of it all."""
+        columns = [[drawing.as_rgb(original) for original in pictures.originals]]
+        titles, drawn = ["picture"], [name for name in METHODS if name in methods]
+        layer = self.layer if {"cam"} != set(drawn) else None
+        found = []
+        for name in drawn:
+            logs.say(f"{METHODS[name].title} of {len(pictures)} {'picture' if len(pictures) == 1 else 'pictures'}")
+            found.append(self.explainer.attribute(name, pictures, targets, layer if name != "cam" else None))
+        if "feature_maps" in methods:  # before anything is written, since a layer without a map is bad input
+            maps = {name: self._maps(pictures, name) for name in self._layers_to_show()}
+        else:
+            maps = {}
+        for explanation in found:
+            overlays = explanation.overlays()
+            for name, overlay in zip(pictures.names, overlays, strict=True):
+                self._write(f"{name}_{explanation.method}.png", overlay)
+            columns.append(overlays)
+            titles.append(METHODS[explanation.method].title)
+        for layer_name, values in maps.items():
+            for name, channels in zip(pictures.names, values, strict=True):
+                file = f"{name}_feature_maps_{layer_name.replace('.', '_').replace('#', '_')}.png"
+                self._write(file, drawing.tiles(np.moveaxis(channels, 2, 0)))
+        if found:
+            rows = list(zip(*columns, strict=True))[:AT_MOST]
+            labels = self._labels(pictures, targets)[:AT_MOST]
+            drawing.sheet(rows, titles, self.folder / "overview.png", labels=labels)
+            self.found.files.append(self.folder / "overview.png")
+
+    def filters(self, *, required: bool) -> None:
+        """The first layer's kernels; left out, unless they were asked for, where a net has none over the picture."""
+        try:
+            kernels = inner.first_filters(self.explainer.model, self.explainer.variables)
+        except UserError:
+            if required:
+                raise
+            return
+        shown = kernels[..., :3] if kernels.shape[3] >= 3 else kernels.mean(3)
+        self._write("first_layer_filters.png", drawing.tiles(shown, signed=True))
+
+    def maximise(self, class_name: str | None) -> None:
+        """Pictures that the classes, or the channels of the layer, answer to most."""
+        if self.layer is None:
+            names = [class_name] if class_name else list(self.explainer.run.classes[:AT_MOST])
+            logs.say(f"activation maximisation of {len(names)} classes")
+            found, file = self.explainer.maximise(names), "maximised_classes.png"
+        else:
+            channels = range(min(layers(self.explainer.model)[self.layer][-1], AT_MOST))
+            names = [f"channel {number}" for number in channels]
+            logs.say(f"activation maximisation of {len(names)} channels of {self.layer}")
+            found = self.explainer.maximise_channels(self.layer, list(channels))
+            file = f"maximised_{self.layer.replace('.', '_').replace('#', '_')}.png"
+        cells = [drawing.as_rgb(image) for image in found]
+        rows = [cells[i : i + 4] for i in range(0, len(cells), 4)]
+        drawing.sheet(rows, names, self.folder / file, by_cell=True)
+        self.found.files.append(self.folder / file)
+
+    def _layers_to_show(self) -> list[str]:
+        """The layer that was asked for, or the first and the last with a map."""
+        if self.layer:
+            return [self.layer]
+        names = map_layers(self.explainer.model)
+        return list(dict.fromkeys([names[0], names[-1]]))
+
+    def _maps(self, pictures: Pictures, layer: str) -> HostArray:
+        model, variables = self.explainer.model, self.explainer.variables
+        return np.asarray(inner.feature_maps(model, variables, pictures.images, layer))
+
+    def _labels(self, pictures: Pictures, targets: HostArray) -> list[str]:
+        """The class that is explained, its probability, and the true class where it is another."""
+        scores, classes = self.explainer.scores(pictures), self.explainer.run.classes
+        labels = []
+        for row, target, true in zip(scores, targets, pictures.labels, strict=True):
+            name = classes[target]
+            other = f"\n(is {_short(true)})" if true and true != name else ""
+            labels.append(f"{_short(name)} {row[target]:.0%}{other}")
+        return labels
+
+    def _write(self, name: str, image: HostArray) -> None:
+        self.found.files.append(drawing.write(self.folder / name, image))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 22 else f"{name[:20]}..."
