@@ -32,5 +32,17 @@ def ten_crop(images: Array, size: tuple[int, int]) -> Array:
     return jnp.concatenate([crops, crops[:, :, :, ::-1]])
 
 
+@VIEWS.add("mirror_shift")
+def mirror_shift(images: Array, size: tuple[int, int]) -> Array:
+    """Returns the centre, the same a pixel up and left and a pixel down and right, then the mirrors of these three.
+
+    The edges are reflected. Jordan 2024 (arXiv 2404.00498, section 3.5) counts the centre twice.
+    """
+    centre = single(images, size)[0]
+    wide = jnp.pad(centre, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    crops = jnp.stack([centre, _crop(wide, size, 0, 0), _crop(wide, size, 2, 2)])
+    return jnp.concatenate([crops, crops[:, :, :, ::-1]])
+
+
 def _crop(images: Array, size: tuple[int, int], top: int, left: int) -> Array:
     return images[:, top : top + size[0], left : left + size[1]]

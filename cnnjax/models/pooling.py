@@ -14,7 +14,6 @@ from jax import lax
 from cnnjax.core.arrays import Array
 from cnnjax.models.padding import Padding, Pair, hang_over, pair, sides
 
-
 Two = tuple[int, int]
 
 
