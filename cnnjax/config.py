@@ -77,8 +77,10 @@ class Augment:
     eval_resize: float = option(
         0.875, "centre crop in evaluation of pictures on a canvas: input side / resized shorter side", low=0.1, high=1
     )
-    pad: int = option(0, "pixels of zero padding before the random crop", low=0, high=512)
+    pad: int = option(0, "pixels of padding before the random crop", low=0, high=512)
+    pad_fill: Literal["zero", "reflect"] = option("zero", "of what the padding is; reflect: c b | a b c")
     flip: bool = option(False, "mirror left-right, probability 1/2")
+    alternate: bool = option(False, "mirror left-right in every other epoch, half of the pictures in the even ones")
     vertical_flip: bool = option(False, "mirror top-bottom, probability 1/2")
     rotation: float = option(0.0, "largest rotation, degrees", low=0, high=180)
     shift: tuple[float, float] = option(
@@ -225,9 +227,9 @@ class Evaluate:
     """How a split is evaluated."""
 
     batch_size: int | None = option(None, "pictures a batch; none: data.batch_size", low=1, free=True)
-    views: Literal["single", "flip", "ten_crop", "dense"] = option(
+    views: Literal["single", "flip", "ten_crop", "dense", "mirror_shift"] = option(
         "single",
-        "what is averaged after the soft-max; flip: centre and mirror; ten_crop: corners and centre and their mirrors (AlexNet's test); dense: the head over the whole picture's map, and its mirror's (VGG's test)",
+        "what is averaged after the soft-max; flip: centre and mirror; ten_crop: corners and centre and their mirrors (AlexNet's test); dense: the head over the whole picture's map, and its mirror's (VGG's test); mirror_shift: the picture and its mirror, each also moved by a pixel up-left and down-right (airbench94's)",
         free=True,
     )
     scales: tuple[float, ...] = option(

@@ -258,6 +258,10 @@ def _validate_together(config: Experiment) -> None:
             "choose a divisor",
         ),
         (
+            not (augment.flip and augment.alternate),
+            "config.augment.flip=true and config.augment.alternate=true are two rules for one mirror; choose one",
+        ),
+        (
             not augment.pad or augment.crop == "random",
             f"config.augment.pad={augment.pad} belongs to config.augment.crop=random, not to {augment.crop}",
         ),

@@ -100,15 +100,16 @@ def train(
     start = int(state.step)
     _announce(config, parts, dataset, length, mesh, start)
     load = loader(config, dataset, mesh)
-    rows = data.TrainingRows(config.train.seed, count, config.data.batch_size, start=start, stop=length.steps)
-    source = load(training, chosen)
-    most = _steps_per_dispatch(config, source)
-    function: Any = train_step if most == 1 else train_steps
-    spans = length.dispatches(start, most, config.train.log_every)
-    counts = (last - first + 1 for first, last in spans)
-    batches = source.batches(rows) if most == 1 else source.dispatches(rows, counts, most)
-    options = {"xla_gpu_deterministic_ops": True} if config.train.deterministic else {}
-    step, batches = _compile(functools.partial(function, parts=parts), state, batches, mesh, options)
+    rows = data.TrainingRows(
+        config.train.seed,
+        count,
+        config.data.batch_size,
+        start=start,
+        stop=length.steps,
+        alternate=config.augment.alternate,
+    )
+    function, batches, most = _dispatches(config, load(training, chosen), rows, length)
+    step, batches = _compile(function, parts, state, batches, mesh)
     validate = _validator(parts, dataset, load, mesh) if validates else None
     metrics = logs.MetricsLog(run.metrics, keep_to=start)
     board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
@@ -406,21 +407,28 @@ def _announce(config: Experiment, parts: Parts, dataset: Dataset, length: Length
     logs.say(f"training: {what} of {length.batch_size} pictures on {mesh.size} x {kind}")
 
 
-def _compile(function: Any, state: TrainState, batches: Any, mesh: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+def _dispatches(config: Experiment, source: Any, rows: Any, length: Length) -> tuple[Any, Any, int]:
+    """The step to compile, what it takes, and how many steps that is at most.
+
+    On a CPU one, unless it is asked for: XLA makes plain loops there of convolutions inside of one.
+    """
+    usual = 1 if jax.default_backend() == "cpu" else 32
+    most = (config.train.steps_per_dispatch or usual) if isinstance(source, data.Resident) else 1
+    if most == 1:
+        return train_step, source.batches(rows), most
+    spans = length.dispatches(length.steps - len(rows), most, config.train.log_every)
+    return train_steps, source.dispatches(rows, (last - first + 1 for first, last in spans), most), most
+
+
+def _compile(function: Any, parts: Parts, state: TrainState, batches: Any, mesh: Any) -> tuple[Any, Any]:
     """Compiles the step ahead of the loop: one trace, by construction, and the first step is as fast as the rest."""
+    options: dict[str, str | bool] = {"xla_gpu_deterministic_ops": True} if parts.config.train.deterministic else {}
     first = next(batches)
     with meters.Stopwatch() as watch:
-        jitted = jax.jit(function, donate_argnums=0, out_shardings=replicated(mesh))
+        jitted = jax.jit(functools.partial(function, parts=parts), donate_argnums=0, out_shardings=replicated(mesh))
         step = jitted.lower(state, first).compile(compiler_options=options)
     logs.say(f"compiled in {meters.duration(watch.seconds)}")
     return step, itertools.chain([first], batches)
-
-
-def _steps_per_dispatch(config: Experiment, source: Any) -> int:
-    """Not on a CPU of itself: XLA compiles convolutions inside a loop there to plain ones, which are slower."""
-    if not isinstance(source, data.Resident):
-        return 1
-    return config.train.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 32)
 
 
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:

@@ -33,7 +33,7 @@ def center_crop(images: Array, size: tuple[int, int]) -> Array:
     return images[:, top : top + size[0], left : left + size[1]]
 
 
-def random_crop(keys: Array, images: Array, *, size: tuple[int, int], pad: int = 0) -> Array:
+def random_crop(keys: Array, images: Array, *, size: tuple[int, int], pad: int = 0, fill: str = "zero") -> Array:
     """Cuts every picture at a place of its own, all places being equally likely.
 
     A vmapped dynamic_slice copies rows: 0.8 ms for 128 crops of 224 x 224 x 3 bytes on two CPU cores, where gathering
@@ -43,12 +43,14 @@ def random_crop(keys: Array, images: Array, *, size: tuple[int, int], pad: int =
       keys: [N].
       images: [N, H, W, C], any dtype.
       size: (h, w) of the crop, at most (H + 2 pad, W + 2 pad).
-      pad: rows and columns of zeros set around the picture first.
+      pad: rows and columns set around the picture first.
+      fill: zero, or reflect: what they mirror about the edge pixels.
 
     Returns:
       [N, h, w, C] of the same dtype.
     """
-    images = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    mode = "reflect" if fill == "reflect" else "constant"
+    images = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
     places = np.asarray([images.shape[1] - size[0] + 1, images.shape[2] - size[1] + 1])
     offsets = jnp.floor(draw.uniform(keys, (2,)) * places).astype(jnp.int32)
     shape = (*size, images.shape[3])

@@ -38,7 +38,7 @@ Views: TypeAlias = Callable[[Array, Size], Array]
 def train_pipeline(
     config: Augment, *, seed: int, statistics: Statistics, input_size: Size, plain: bool = False
 ) -> Callable[..., tuple[Array, Array]]:
-    """Returns f(images, targets, positions, sizes=None) -> (images, targets), to be called inside the jitted step.
+    """Returns f(images, targets, positions, sizes=None, turned=None) -> (images, targets), for inside the jitted step.
 
     A picture's draws depend on `seed` and its position alone, and not on its place in the batch, on the batch's size or
     on which other operations are on (mixing excepted, which needs a partner).
@@ -51,19 +51,24 @@ def train_pipeline(
       plain: draw nothing and prepare the pictures as evaluation does with a single view (`train.overfit`).
 
     Returns:
-      A function of images uint8 [N, H, W, C], targets float32 [N, K], positions uint32 [N] in the sample stream and
-      sizes int32 [N, 2] of pictures on canvases, which returns float32 [N, h, w, C] and [N, K]. While it is traced it
-      raises UserError where the pictures are smaller than the input.
+      A function of images uint8 [N, H, W, C], targets float32 [N, K], positions uint32 [N] in the sample stream, sizes
+      int32 [N, 2] of pictures on canvases and turned uint8 [N], which pictures are mirrored in this epoch. It returns
+      float32 [N, h, w, C] and [N, K]. While it is traced it raises UserError where the pictures are smaller than the
+      input.
     """
     config = resolve(config)
 
-    def pipeline(images: Array, targets: Array, positions: Array, sizes: Array | None = None) -> tuple[Array, Array]:
+    def pipeline(
+        images: Array, targets: Array, positions: Array, sizes: Array | None = None, turned: Array | None = None
+    ) -> tuple[Array, Array]:
         if plain:
             framed = _checked(_standard(config, images, sizes, input_size), input_size)
             framed = geometry.center_crop(framed, input_size)
             return normalise(framed, config, statistics), targets
         keys = by_operation(per_picture(seed, "augment", positions))
         images = _cut(config, keys, images, sizes, input_size)
+        if config.alternate and turned is not None:
+            images = jnp.where(turned[:, None, None, None] > 0, jnp.flip(images, 2), images)
         images = _move(config, keys, images)
         images = _colour(config, keys, images, statistics)
         if config.erase:
@@ -151,7 +156,9 @@ def _cut(config: Augment, keys: Array, images: Array, sizes: Array | None, size:
     images = _standard(config, images, sizes, size)
     if config.crop == "center":
         return geometry.center_crop(_checked(images, size), size)
-    return geometry.random_crop(keys[:, Op.CROP], _checked(images, size, pad=config.pad), size=size, pad=config.pad)
+    return geometry.random_crop(
+        keys[:, Op.CROP], _checked(images, size, pad=config.pad), size=size, pad=config.pad, fill=config.pad_fill
+    )
 
 
 def _move(config: Augment, keys: Array, images: Array) -> Array:

@@ -38,10 +38,15 @@ def samples(seed: int, n: int, positions: np.ndarray) -> np.ndarray:
 class TrainingRows(Sequence[dict[str, np.ndarray]]):
     """The rows of steps `start` ... `stop` - 1, each {"index": int64 [B], "position": uint32 [B]}, computed when read.
 
+    With `alternate` also {"turned": uint8 [B]}: which pictures stand mirrored, a half drawn from the seed in even
+    epochs and the other half in odd ones (Jordan 2024, arXiv 2404.00498, section 3.6): each is seen from both sides
+    in any two epochs.
+
     The positions are what the augmentation keys are made of; uint32 holds 3,352 epochs of ImageNet before it wraps.
     """
 
-    def __init__(self, seed: int, n: int, batch_size: int, *, start: int, stop: int):
+    def __init__(self, seed: int, n: int, batch_size: int, *, start: int, stop: int, alternate: bool = False):
+        self._half = keys.generator(seed, "alternate").integers(0, 2, n, np.uint8) if alternate else None
         self._seed, self._n, self._batch_size, self._start, self._stop = seed, n, batch_size, start, stop
 
     def __len__(self) -> int:
@@ -52,4 +57,8 @@ class TrainingRows(Sequence[dict[str, np.ndarray]]):
             raise IndexError(number)
         step = self._start + number
         positions = np.arange(step * self._batch_size, (step + 1) * self._batch_size, dtype=np.int64)
-        return {"index": samples(self._seed, self._n, positions), "position": positions.astype(np.uint32)}
+        index = samples(self._seed, self._n, positions)
+        row = {"index": index, "position": positions.astype(np.uint32)}
+        if self._half is not None:
+            row["turned"] = self._half[index] ^ (positions // self._n % 2).astype(np.uint8)
+        return row

@@ -46,6 +46,17 @@ def dense(images: Array, size: tuple[int, int]) -> Array:
     return _mirrored(images[None])
 
 
+@VIEWS.add("mirror_shift")
+def mirror_shift(images: Array, size: tuple[int, int]) -> Array:
+    """Returns the centre, the same a pixel up and left and a pixel down and right, then the mirrors of these three.
+
+    The edges are reflected. Jordan 2024 (arXiv 2404.00498, section 3.5) counts the centre twice.
+    """
+    centre = single(images, size)[0]
+    wide = jnp.pad(centre, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    return _mirrored(jnp.stack([centre, _crop(wide, size, 0, 0), _crop(wide, size, 2, 2)]))
+
+
 def _mirrored(views: Array) -> Array:
     return jnp.concatenate([views, views[:, :, :, ::-1]])
 

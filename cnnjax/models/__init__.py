@@ -5,6 +5,7 @@ layers), initialisers, cards, plain (nets written in one line), one file per fam
 only importer of flax. Importing this package fills the registry.
 """
 
+from cnnjax.models import airbench as airbench
 from cnnjax.models import alexnet as alexnet
 from cnnjax.models import amoebanet as amoebanet
 from cnnjax.models import bit as bit

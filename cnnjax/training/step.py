@@ -64,7 +64,7 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
     """
     config, width = parts.config, parts.model.num_classes
     images, targets = parts.augment(
-        batch["images"], as_targets(batch["labels"], width), batch["position"], batch.get("sizes")
+        batch["images"], as_targets(batch["labels"], width), batch["position"], batch.get("sizes"), batch.get("turned")
     )
     targets = losses.smooth(targets, 0.0 if config.train.overfit else config.train.label_smoothing)
     key = keys.key(config.train.seed, "dropout", state.step)

@@ -109,7 +109,7 @@ class Run:
         return np.asarray(self._predict(self.variables, batch))[: len(fitted)]
 
     def fit(self, item: Any) -> tuple[HostArray, tuple[int, int]] | UserError:
-        """Fits a file or array as the training data were: uint8 [H, W, C] and its true size, or what is wrong with it."""
+        """Fits a file or array as the training data were: uint8 [H, W, C] and its true size, or what is wrong."""
         rule = self.config.data
         name = str(item) if isinstance(item, (str, Path)) else "an array"
         try:
