@@ -12,35 +12,12 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 from cnnjax.core.arrays import Array
+from cnnjax.models.convolution import convolve
 from cnnjax.models.initialisers import HE, Init
 from cnnjax.models.norm import BatchNorm
-from cnnjax.models.padding import Padding, Pair, pair, sides
-
-# Up to so many groups are convolved one by one: on a CPU XLA's gradient of a grouped convolution is 8 times as slow
-# (AlexNet's second layer). Many thin groups (ResNeXt's 32, depthwise) would be as many kernels to launch and compile.
-SPLIT_GROUPS = 4
-
-
-def convolve(inputs: Array, kernel: Array, *, stride: Pair = 1, padding: Padding = 0, groups: int = 1) -> Array:
-    """Cross-correlates [N, H, W, C] with [h, w, C / groups, K]; each side becomes floor((i + 2p - k) / s) + 1."""
-
-    def one(part: Array, weights: Array, groups: int) -> Array:
-        return lax.conv_general_dilated(
-            part,
-            weights,
-            pair(stride),
-            sides(padding, part, (weights.shape[0], weights.shape[1]), stride),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=groups,
-        )
-
-    if groups == 1 or groups > SPLIT_GROUPS:
-        return one(inputs, kernel, groups)
-    parts = zip(jnp.split(inputs, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
-    return jnp.concatenate([one(part, weights, 1) for part, weights in parts], axis=-1)
+from cnnjax.models.padding import Padding, Pair, pair
 
 
 class Conv(nn.Module):

@@ -14,8 +14,9 @@ from flax import linen as nn
 
 from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
-from cnnjax.models.blocks import Conv, Dense, ReLU, convolve
+from cnnjax.models.blocks import Conv, Dense, ReLU
 from cnnjax.models.cards import Paper
+from cnnjax.models.convolution import convolve
 from cnnjax.models.initialisers import GLOROT
 
 PAPER = Paper("S. Sabour, N. Frosst, G. E. Hinton", 2017, "Dynamic Routing Between Capsules", arxiv="1710.09829")
@@ -56,34 +57,15 @@ def route(votes: Array, iterations: int) -> Array:
     return capsules
 
 
-def convolve_by_patches(inputs: Array, kernel: Array, *, stride: int) -> Array:
-    """blocks.convolve without padding, as one matrix product over copies of all patches."""
-    height, width, _, features = kernel.shape
-    rows, columns = (
-        (side - window) // stride + 1 for side, window in ((inputs.shape[1], height), (inputs.shape[2], width))
-    )
-    patches = [
-        inputs[:, i : i + stride * rows : stride, j : j + stride * columns : stride]
-        for i in range(height)
-        for j in range(width)
-    ]
-    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, features)
-
-
 class PrimaryCapsules(nn.Module):
-    """32 kinds of capsules of 8 values at each position, by a 9 x 9 convolution of stride 2; they are yet to squash.
-
-    On a CPU XLA's gradient by the inputs of so large a kernel with a stride takes 20 times as long as by patches, and
-    95 % of a training step.
-    """
+    """32 kinds of capsules of 8 values at each position, by a 9 x 9 convolution of stride 2; they are yet to squash."""
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
         shape = (9, 9, inputs.shape[-1], 32 * 8)
         kernel = self.param("kernel", GLOROT.kernel, shape, jnp.float32).astype(inputs.dtype)
         bias = self.param("bias", nn.initializers.zeros, shape[-1:], jnp.float32).astype(inputs.dtype)
-        product = convolve_by_patches if jax.default_backend() == "cpu" else convolve
-        return product(inputs, kernel, stride=2) + bias
+        return convolve(inputs, kernel, stride=2) + bias
 
 
 class ClassCapsules(nn.Module):

@@ -14,8 +14,9 @@ from flax import linen as nn
 
 from cnnjax.core.arrays import Array, HostArray
 from cnnjax.models.base import Sequential, register_model
-from cnnjax.models.blocks import Conv, Dense, Flatten, ReLU, convolve
+from cnnjax.models.blocks import Conv, Dense, Flatten, ReLU
 from cnnjax.models.cards import Paper
+from cnnjax.models.convolution import convolve
 from cnnjax.models.initialisers import Init, Initialiser
 from cnnjax.models.pooling import MaxPool
 
