@@ -124,3 +124,9 @@ def timm():
     import timm
 
     return timm
+
+
+@pytest.fixture
+def torch_libraries():
+    """torchvision and timm can be imported."""
+    torchvision()
