@@ -15,7 +15,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "configs").g
 COMMAND = re.compile(
     r"(?:IMAGENET_DIR=\S+ )?"
     r"(?:bash launch/local\.sh|\S*python -m cnnjax\.main"
-    r"|\S*cnnjax(?= (?:train|prepare|evaluate|predict|summary)\b))"
+    r"|\S*cnnjax(?= (?:train|prepare|evaluate|predict|summary|explain|filters)\b))"
 )
 
 
