@@ -15,7 +15,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "configs").g
 COMMAND = re.compile(
     r"(?:IMAGENET_DIR=\S+ )?"
     r"(?:bash launch/local\.sh|\S*python -m cnnjax\.main"
-    r"|\S*cnnjax(?= (?:train|prepare|evaluate|report|predict|summary|robustness|plan|bench)\b))"
+    r"|\S*cnnjax(?= (?:train|prepare|evaluate|report|predict|summary|explain|filters|robustness|plan|bench)\b))"
 )
 
 

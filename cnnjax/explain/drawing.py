@@ -47,8 +47,8 @@ def _weights(cells: int, start: float, end: float, side: int) -> tuple[HostArray
 
 
 def scaled(values: HostArray) -> HostArray:
-    """Brings a map to -1..1, or 0..1 without negative values; the highest two in a thousand may lie above."""
-    limit = np.nanquantile(np.abs(values), 0.998) or np.nanmax(np.abs(values))
+    """Brings a map to -1..1, or 0..1 without negative values; the highest in a hundred lie above and are cut."""
+    limit = np.nanquantile(np.abs(values), 0.99) or np.nanmax(np.abs(values))
     return np.clip(values / limit, -1, 1) if limit > 0 else values
 
 
