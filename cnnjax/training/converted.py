@@ -72,12 +72,15 @@ def convert(
     side = published.side if published else card.input_size[0]
     guess = create_model(name, input_size=(side, side, card.input_size[2]))
     channels = detect.channels_in(guess, state, source)
-    has_head, found = detect.has_head(guess, state, source), detect.classes_in(guess, state, source)
-    if not has_head and num_classes is None:
+    headless, found = detect.lacks_head(guess, state, source), detect.classes_in(guess, state, source)
+    if headless and num_classes is None:
         raise UserError(f"{path} has no classifier; give --num_classes=N for a new one, to be trained")
     model = create_model(name, num_classes or found, input_size=(side, side, channels))
-    fresh = {} if has_head and model.num_classes == found else _new_head(model, found if has_head else 0)
+    fresh = _new_head(model) if headless or model.num_classes != found else {}
     variables = bridge.read_variables(model, state, source, fresh=fresh)
+    if fresh:
+        why = "where the file has no head" if headless else f"instead of {found}"
+        logs.say(f"new for {model.num_classes} classes {why}: {', '.join(sorted(fresh))}")
     names = tuple(class_names) or tuple(map(str, range(model.num_classes)))
     if len(names) != model.num_classes:
         raise UserError(
@@ -151,11 +154,9 @@ def _published(card: Card, source: str, tag: str | None) -> Weights | None:
     return found
 
 
-def _new_head(model: Model, instead_of: int) -> dict[str, HostArray]:
+def _new_head(model: Model) -> dict[str, HostArray]:
     """The head's leaves by path, freshly drawn."""
     drawn, head = trees.flatten(jax.device_get(model.init(keys.key(0, "init")))), model.head_leaves()
-    why = f"instead of {instead_of}" if instead_of else "where the file has no head"
-    logs.say(f"new for {model.num_classes} classes {why}: {', '.join(sorted(head))}")
     return {path: drawn[path] for path in head}
 
 

@@ -40,7 +40,7 @@ def read_variables(
       UserError: names are missing, left over or of another shape; it names some of each kind and counts the others.
     """
     names, flat, keys, fresh = table(model, source), trees.flatten(model.shapes()), keys_of(model, source), fresh or {}
-    state = {renamed(key, names.former): value for key, value in state.items()}
+    state = current(state, names)
     faults: dict[str, list[str]] = {
         "missing": [key for path, key in keys.items() if key not in state and path not in fresh],
         "unknown": sorted({key for key in state if not IGNORED.search(key)} - set(keys.values())),
@@ -103,6 +103,11 @@ def tables_of(name: str, family: str) -> dict[Source, Names]:
     """The tables that fit a model, by source: the variant's ("keras/resnet50" is resnet50), else the family's."""
     variant = name.rpartition("/")[2]
     return {source: tables[one] for source, tables in TABLES.items() for one in (family, variant) if one in tables}
+
+
+def current(state: Mapping[str, HostArray], names: Names) -> dict[str, HostArray]:
+    """A file's arrays by the names that the source's present version gives them."""
+    return {renamed(key, names.former): value for key, value in state.items()}
 
 
 def keys_of(model: Model, source: Source) -> dict[str, str]:

@@ -25,13 +25,17 @@ def find_source(model: Model, state: Mapping[str, HostArray]) -> Source:
     sources = sources_of(model)
     if not sources:
         raise UserError(f"no library's files are known for {model.name}; it cannot be converted")
-    return max(sources, key=lambda source: sum(key in state for key in bridge.keys_of(model, source).values()))
+
+    def found(source: Source) -> int:
+        return len(bridge.current(state, bridge.table(model, source)).keys() & bridge.keys_of(model, source).values())
+
+    return max(sources, key=found)
 
 
-def has_head(model: Model, state: Mapping[str, HostArray], source: Source) -> bool:
-    """Whether the file has any layer whose shape depends on the number of classes."""
-    keys = bridge.keys_of(model, source)
-    return any(keys[path] in state for path in model.head_leaves())
+def lacks_head(model: Model, state: Mapping[str, HostArray], source: Source) -> bool:
+    """Whether the file has all but the layers whose shape depends on the number of classes."""
+    there = bridge.current(state, bridge.table(model, source))
+    return {path for path, key in bridge.keys_of(model, source).items() if key not in there} == model.head_leaves()
 
 
 def classes_in(model: Model, state: Mapping[str, HostArray], source: Source) -> int:
@@ -48,6 +52,7 @@ def _axis(
     model: Model, state: Mapping[str, HostArray], source: Source, leaves: frozenset[str], axis: int, default: int
 ) -> int:
     names, flat = bridge.table(model, source), trees.flatten(model.shapes())
+    state = bridge.current(state, names)
     for path, key in bridge.keys_of(model, source).items():
         if path in leaves and path.endswith("/kernel") and key in state and state[key].ndim == len(flat[path].shape):
             return int(bridge.read_layout(state[key], path, flat[path].shape, names, source).shape[axis])

@@ -231,8 +231,9 @@ def test_another_net_is_told_in_a_few_words(converted, tmp_path, capsys):
     assert len(told) < 900
     assert "features.0.weight is 3x3x3x64 where the model has 7x7x3x96" in told
     assert told.endswith(" more\n")
-    told = refused(capsys, "convert", "--arch", "resnet18", *words, "--num_classes", "3")
-    assert "missing: bn1.bias, bn1.weight, conv1.weight and " in told
+    told = refused(capsys, "convert", "--arch", "resnet18", *words)
+    assert "no classifier" not in told
+    assert "missing: bn1.running_mean, bn1.running_var, layer1.0.bn1.running_mean and 99 more; " in told
     assert told.count("unknown: ") == 1
 
 

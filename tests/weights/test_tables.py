@@ -1,11 +1,14 @@
 """The tables of published weights: every row of weights.csv is read by the model that it stands for."""
 
+import numpy as np
 import pytest
 
+from cnnjax.core import trees
+from cnnjax.models import create_model
 from cnnjax.models.base import MODELS
 from cnnjax.models.cards import published_weights
 from cnnjax.training.converted import _check_form
-from cnnjax.weights import bridge
+from cnnjax.weights import bridge, detect
 
 ROWS = sorted({(name, one.source) for name, rows in published_weights().items() for one in rows})
 
@@ -15,3 +18,16 @@ def test_every_row_has_a_table(name, source):
     card = MODELS[name].card
     assert source in bridge.tables_of(name, card.family)
     _check_form(card, name, source)  # or the same names would be read into a net that pads otherwise
+
+
+def test_names_of_a_keras_convnext_tell_its_classes():
+    """Its layers' names begin with the net's."""
+    model = create_model("convnext_tiny", 7, input_size=(32, 32, 3))
+    keys, flat = bridge.keys_of(model, "keras"), trees.flatten(model.shapes())
+    state = {f"convnext_tiny_{key}": np.broadcast_to(np.float32(0), flat[path].shape) for path, key in keys.items()}
+    other = create_model("convnext_tiny", input_size=(32, 32, 3))
+    assert detect.find_source(other, state) == "keras"
+    assert detect.classes_in(other, state, "keras") == 7
+    assert not detect.lacks_head(other, state, "keras")
+    del state["convnext_tiny_head_dense/kernel"], state["convnext_tiny_head_dense/bias"]
+    assert detect.lacks_head(other, state, "keras")
