@@ -127,26 +127,44 @@ def test_groups_equal_xlas_own(groups):
 # ---------------------------------------------------------------- pooling
 
 
+NONE = ((0, 0), (0, 0))
+
+
 @pytest.mark.parametrize(
-    ("height", "width", "window"), [(8, 8, (2, 2)), (7, 9, (2, 2)), (9, 9, (3, 3)), (8, 10, (2, 3)), (3, 2, (2, 2))]
+    ("height", "width", "window", "stride", "around"),
+    [
+        (8, 8, (2, 2), (2, 2), NONE),
+        (7, 9, (2, 2), (2, 2), NONE),
+        (8, 10, (2, 3), (2, 3), NONE),
+        (9, 8, (3, 3), (2, 2), ((1, 1), (1, 1))),
+        (7, 6, (3, 2), (1, 3), ((0, 1), (1, 2))),
+    ],
 )
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_pooling_by_index_equals_reduce_window_to_the_bit(height, width, window, dtype):
-    """Whole numbers, so that there are ties for the maximum in most windows."""
-    inputs = jnp.asarray(np.random.default_rng(0).integers(-2, 3, (3, height, width, 5)), dtype)
+def test_pooling_by_index_equals_reduce_window_to_the_bit(height, width, window, stride, around, dtype):
+    """Whole numbers, so that there are ties for the maximum in most windows and sums are exact."""
+    random = np.random.default_rng(0)
+    inputs = jnp.asarray(random.integers(-2, 3, (3, height, width, 5)), dtype)
 
     def both(pool):
         outputs, pull = jax.vjp(pool, inputs)
-        return outputs, pull(jnp.arange(outputs.size, dtype=dtype).reshape(outputs.shape))[0]
+        return outputs, pull(jnp.asarray(np.random.default_rng(1).integers(1, 9, outputs.shape), dtype))[0]
 
     def plain(values):
-        return nn.max_pool(values, window_shape=window, strides=window, padding="VALID")
+        return nn.max_pool(values, window_shape=window, strides=stride, padding=around)
 
-    ours, theirs = both(lambda values: pooling.max_pool_by_index(values, window)), both(plain)
+    ours, theirs = both(lambda values: pooling.max_pool_by_index(values, window, stride, around)), both(plain)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.dtype == dtype
         np.testing.assert_array_equal(np.asarray(mine, np.float32), np.asarray(other, np.float32))
-    np.testing.assert_array_equal(pooling.MaxPool(window).apply({}, inputs), ours[0])
+    np.testing.assert_array_equal(pooling.MaxPool(window, stride, around).apply({}, inputs), ours[0])
+
+
+def test_gradient_of_a_pool_scatters_nothing():
+    """XLA's deterministic mode has no scatter for a GPU, and on a CPU it is slow."""
+    pool = pooling.MaxPool(3, stride=2, padding=1)
+    gradient = jax.grad(lambda values: pool.apply({}, values).sum())
+    assert "scatter" not in str(jax.make_jaxpr(gradient)(jnp.zeros((1, 8, 8, 1))))
 
 
 def test_overlapping_pool_pads_with_nothing():
