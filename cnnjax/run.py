@@ -22,7 +22,6 @@ from cnnjax.core.arrays import Batch, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import check_batch, fitted, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
-from cnnjax.core.trace import Trace
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import neighbours
 from cnnjax.evaluation import split as evaluation
@@ -44,6 +43,7 @@ from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
 from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step, train_step, train_steps
+from cnnjax.training.trace import Trace
 from cnnjax.training.trained import Run, Which, open_run
 
 

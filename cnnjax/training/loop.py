@@ -26,10 +26,10 @@ from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import RunError, Stopped
 from cnnjax.core.logs import progress as progress_bar
 from cnnjax.core.meters import Stopwatch
-from cnnjax.core.trace import Trace
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.state import Progress, TrainState
 from cnnjax.training.stop import StopRequest
+from cnnjax.training.trace import Trace
 
 Record = dict[str, Any]
 ALL_DONE, BUDGET_SPENT = "all steps done", "time budget spent"
