@@ -1,7 +1,7 @@
 """The CIFAR-10 race: whole trainings of configs/cifar10_94.py, each one dispatch; accuracy and seconds of each.
 
-    python benchmarks/cifar10_race.py --runs 10
-    python benchmarks/cifar10_race.py --source zip:cifar10_jpeg.zip --data_dir data    # a JPEG copy, prepared there
+    PYTHONPATH=. python benchmarks/cifar10_race.py --runs 10
+    PYTHONPATH=. python benchmarks/cifar10_race.py --source zip:cifar10_jpeg.zip --data_dir data    # a JPEG copy
 
 By the rule of arXiv 2404.00498: reading the data, compilation and one warm-up run stand outside the clock; the order of
 the pictures, the first weights, the whitening, 200 steps and the evaluation with six views a picture inside. Pictures

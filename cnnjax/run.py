@@ -20,7 +20,6 @@ from cnnjax.core import files, logs, meters, trees
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import check_batch, fitted, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
-from cnnjax.core.trace import Trace
 from cnnjax.data import Dataset
 from cnnjax.evaluation import gallery, neighbours
 from cnnjax.models import create_model, summary
@@ -116,7 +115,7 @@ def train(
     sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
     sinks.append(watch_input(config, dataset))
     decide = functools.partial(loop.decide, config)
-    trace = Trace(config.train.profile, run.profile)
+    trace = meters.Trace(config.train.profile, run.profile)
     work = Loop(
         config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink], trace, most
     )

@@ -25,8 +25,7 @@ from cnnjax.config import Experiment, Train
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import RunError, Stopped
 from cnnjax.core.logs import progress as progress_bar
-from cnnjax.core.meters import Stopwatch
-from cnnjax.core.trace import Trace
+from cnnjax.core.meters import Stopwatch, Trace
 from cnnjax.optim import schedules
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.state import Progress, TrainState

@@ -43,6 +43,15 @@ def test_random_crop_is_a_window_of_the_padded_picture(pad):
     assert len(np.unique(crops, axis=0)) > (15 if pad else 5)
 
 
+def test_padding_may_reflect():
+    pictures = numbered(30, 6, 7)
+    crops = np.asarray(geometry.random_crop(keys(30), pictures, size=(6, 7), pad=2, fill="reflect"))
+    padded = np.pad(pictures[0, :, :, 0], 2, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (6, 7)).reshape(-1, 6, 7)
+    assert all((windows == crop[:, :, 0]).all((1, 2)).any() for crop in crops)
+    assert len(np.unique(crops, axis=0)) > 10
+
+
 def test_all_places_of_a_random_crop_are_equally_likely():
     count = 5000
     crops = np.asarray(geometry.random_crop(keys(count), numbered(count, 8, 9), size=(4, 5)))

@@ -35,6 +35,18 @@ def test_positions_count_on_and_seeds_differ():
     assert (samples(1, 100, np.arange(100)) != samples(2, 100, np.arange(100))).any()
 
 
+def test_alternating_pictures_are_seen_from_both_sides_in_any_two_epochs():
+    rows = TrainingRows(7, 100, 30, start=0, stop=14, alternate=True)
+    stream = [np.concatenate([rows[k][name] for k in range(14)])[:400] for name in ("index", "turned")]
+    sides = np.zeros((4, 100))
+    for epoch in range(4):
+        index, turned = (part[100 * epoch : 100 * (epoch + 1)] for part in stream)
+        sides[epoch, index] = turned
+    np.testing.assert_array_equal(sides[1:] + sides[:-1], 1)
+    assert 30 < sides[0].sum() < 70
+    assert "turned" not in read(10, 4, 0, 1)[0]
+
+
 def test_rows_end():
     rows = TrainingRows(0, 10, 4, start=3, stop=5)
     assert len(rows) == 2

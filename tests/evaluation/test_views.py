@@ -28,6 +28,13 @@ def test_ten_crop_is_alexnets(pictures):
         np.testing.assert_array_equal(views[:, picture], np.stack([np.asarray(crop) for crop in crops]))
 
 
+def test_mirror_shift_moves_by_a_pixel_over_reflected_edges(pictures):
+    views = np.asarray(VIEWS["mirror_shift"](pictures, (12, 14)))
+    wide = np.pad(pictures, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    expected = [pictures, wide[:, :12, :14], wide[:, 2:, 2:]]
+    np.testing.assert_array_equal(views, np.stack([*expected, *(view[:, :, ::-1] for view in expected)]))
+
+
 def test_an_unknown_view_offers_the_nearest():
     with pytest.raises(UserError, match="did you mean ten_crop"):
         VIEWS["ten_crops"]

@@ -34,7 +34,8 @@ def test_dispatches_end_where_something_is_told():
 
 def test_bits_do_not_depend_on_the_cut(tiny, tmp_path):
     """Also where a run broke off within what another would have taken in one go."""
-    changes = {"augment__flip": True, "train__ema": 0.9, "optimizer__name": "adam", "train__epochs": 4}
+    changes = {"augment__alternate": True, "augment__pad": 1, "train__ema": 0.9, "train__epochs": 4}
+    changes["model__name"] = "plain:fc16 >> bn >> relu >> drop0.2"
     train(tiny(train__steps_per_dispatch=8, train__log_every=100, **changes), tmp_path / "whole")
     seen = []
 
