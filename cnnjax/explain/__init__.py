@@ -5,8 +5,8 @@
     run = cnnjax.open_run("runs/own_pictures")
     found = explain.grad_cam(run, ["holiday.jpg"])    # found.overlays()[0] is uint8 [H, W, 3]
 
-gradients, cams, occlude   attributions: pure f(model, variables, images, targets) -> maps
-layers                     kernels of the first layer, maps of any        receptive   fields of all layers
+pixels, cams               attributions: pure f(model, variables, images, targets) -> maps
+layers                     kernels of the first layer, maps of any        receptive, spans   fields of all layers
 ascent                     pictures that units answer to most             fixed       kernels that nobody learned
 pictures, drawing          in and out at a picture's own size             methods     all of them for an opened run
 study                      the verb

@@ -7,7 +7,7 @@ from jax import lax
 from cnnjax.core import keys
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.explain.cams import as_map
-from cnnjax.explain.gradients import compiled, score
+from cnnjax.explain.pixels import compiled, score
 from cnnjax.models import Model
 from cnnjax.models.inside import look_inside
 

@@ -1,6 +1,6 @@
 """Class activation maps: which places of an inner map speak for a class.
 
-Each is f(model, variables, images, targets, layer) -> float32 [N, a, b], of the layer's own size, as gradients.py has
+Each is f(model, variables, images, targets, layer) -> float32 [N, a, b], of the layer's own size, as pixels.py has
 it. Layers may be maps [N, a, b, C] or, in transformers, tokens [N, a b, C] with or without a class token before them.
 """
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
-from cnnjax.explain.gradients import compiled, score
+from cnnjax.explain.pixels import compiled, score
 from cnnjax.models import Model
 from cnnjax.models.inside import layers, look_inside
 

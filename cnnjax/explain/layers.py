@@ -7,7 +7,7 @@ from cnnjax.core import trees
 from cnnjax.core.arrays import Array, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.explain.cams import as_map, map_layers
-from cnnjax.explain.gradients import compiled
+from cnnjax.explain.pixels import compiled
 from cnnjax.models import Model
 from cnnjax.models.inside import check_layer, layers, look_inside
 

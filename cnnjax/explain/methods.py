@@ -7,10 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.core.arrays import Array, HostArray
+from cnnjax.core.arrays import Array, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
-from cnnjax.explain import ascent, cams, drawing, gradients, occlude
+from cnnjax.explain import ascent, cams, drawing, pixels
 from cnnjax.explain import layers as inner
 from cnnjax.explain import pictures as reading
 from cnnjax.explain.pictures import Pictures
@@ -40,11 +40,11 @@ METHODS = {
     "cam": Method("CAM", cams.cam, signed=True, layered=True),
     "grad_cam": Method("Grad-CAM", cams.grad_cam, layered=True),
     "grad_cam_plus_plus": Method("Grad-CAM++", cams.grad_cam_plus_plus, layered=True),
-    "saliency": Method("saliency", gradients.saliency),
-    "guided_backprop": Method("guided back-prop.", gradients.guided_backprop),
-    "integrated_gradients": Method("integr. gradients", gradients.integrated_gradients, signed=True),
-    "smoothgrad": Method("SmoothGrad", gradients.smoothgrad),
-    "occlusion": Method("occlusion", occlude.occlusion, signed=True),
+    "saliency": Method("saliency", pixels.saliency),
+    "guided_backprop": Method("guided back-prop.", pixels.guided_backprop),
+    "integrated_gradients": Method("integr. gradients", pixels.integrated_gradients, signed=True),
+    "smoothgrad": Method("SmoothGrad", pixels.smoothgrad),
+    "occlusion": Method("occlusion", pixels.occlusion, signed=True),
 }
 
 TOGETHER = 16
@@ -86,7 +86,7 @@ class Explainer:
 
     def scores(self, pictures: Pictures) -> HostArray:
         """Returns probabilities float32 [N, K] of the centre views."""
-        parts = [self.model.apply(self.variables, images) for images, _ in _chunks(pictures.images, pictures.images)]
+        parts = [_logits(self.model, self.variables, images) for images, _ in _chunks(pictures.images, pictures.images)]
         logits = jnp.concatenate(parts)[: len(pictures)]
         return np.asarray(losses.probabilities(logits, self.run.config.train.loss))
 
@@ -176,6 +176,11 @@ def first_filters(run: Run) -> HostArray:
     """Returns the kernels of a run's first layer, float32 [K, h, w, C]."""
     explainer = Explainer(run)
     return inner.first_filters(explainer.model, explainer.variables)
+
+
+@pixels.compiled()
+def _logits(model: Model, variables: Tree, images: Array) -> Array:
+    return model.apply(variables, images)
 
 
 def _chunks(images: Array, targets: Array) -> Iterator[tuple[Array, Array]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnjax.core.errors import UserError
-from cnnjax.explain import cams, gradients, occlude
+from cnnjax.explain import cams, pixels
 from cnnjax.explain.methods import METHODS
 from cnnjax.models import create_model
 from cnnjax.models.inside import open_up
@@ -44,7 +44,7 @@ def test_cam_is_the_dense_layers_row_and_grad_cam_its_positive_part():
     expected = np.stack([maps[i] @ dense["kernel"][:, target] for i, target in enumerate(targets)])
     found = np.asarray(cams.cam(model, variables, images, targets))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    logits = np.asarray(gradients.score(model.apply(variables, images), targets))
+    logits = np.asarray(pixels.score(model.apply(variables, images), targets))
     np.testing.assert_allclose(found.mean((1, 2)) + dense["bias"][np.asarray(targets)], logits, rtol=1e-4, atol=1e-5)
     graded = np.asarray(cams.grad_cam(model, variables, images, targets, "features"))
     np.testing.assert_allclose(graded * maps.shape[1] * maps.shape[2], np.maximum(expected, 0), rtol=1e-4, atol=1e-5)
@@ -77,7 +77,7 @@ def test_a_hidden_layer_by_hand():
     flat = np.asarray(images).reshape(3, -1)
     on = flat @ first + np.asarray(variables["params"]["fc1"]["bias"]) > 0
     upper = second[:, np.asarray(targets)].T
-    for method, passed in ((gradients.saliency, upper), (gradients.guided_backprop, np.maximum(upper, 0))):
+    for method, passed in ((pixels.saliency, upper), (pixels.guided_backprop, np.maximum(upper, 0))):
         expected = np.abs((on * passed) @ first.T).reshape(3, 4, 3, 2).max(-1)
         np.testing.assert_allclose(method(model, variables, images, targets), expected, rtol=1e-4, atol=1e-6)
 
@@ -85,34 +85,34 @@ def test_a_hidden_layer_by_hand():
 def test_integrated_gradients_are_complete():
     model, variables, images, targets = net("conv8 >> relu >> pool >> fc16 >> tanh")
     baseline = jnp.full(images.shape[1:], -0.3)
-    maps = gradients.integrated_gradients(model, variables, images, targets, baseline, steps=64)
-    ends = [gradients.score(model.apply(variables, x), targets) for x in (images, baseline + 0 * images)]
+    maps = pixels.integrated_gradients(model, variables, images, targets, baseline, steps=64)
+    ends = [pixels.score(model.apply(variables, x), targets) for x in (images, baseline + 0 * images)]
     np.testing.assert_allclose(maps.sum((1, 2)), ends[0] - ends[1], rtol=1e-2, atol=1e-2)
 
 
 def test_smoothgrad_averages_what_noise_changes():
     model, variables, images, targets = net("fc8 >> relu", size=(4, 3, 2))
-    plain = gradients.saliency(model, variables, images, targets)
-    same = gradients.smoothgrad(model, variables, images, targets, noise=0.0, draws=2)
+    plain = pixels.saliency(model, variables, images, targets)
+    same = pixels.smoothgrad(model, variables, images, targets, noise=0.0, draws=2)
     np.testing.assert_allclose(same, plain, rtol=1e-5, atol=1e-7)
-    other = gradients.smoothgrad(model, variables, images, targets, noise=0.5, draws=2)
+    other = pixels.smoothgrad(model, variables, images, targets, noise=0.5, draws=2)
     assert not np.allclose(other, plain, rtol=1e-2)
     linear = net("flatten", size=(4, 3, 2))
     np.testing.assert_allclose(
-        gradients.smoothgrad(*linear, noise=0.5, draws=2), gradients.saliency(*linear), rtol=1e-5, atol=1e-7
+        pixels.smoothgrad(*linear, noise=0.5, draws=2), pixels.saliency(*linear), rtol=1e-5, atol=1e-7
     )
 
 
 def test_occlusion_against_a_loop():
     model, variables, images, targets = net("conv4 >> relu >> gap", size=(9, 7, 2))
-    found = occlude.occlusion(model, variables, images, targets, window=3, stride=2, fill=0.5)
-    whole = np.asarray(gradients.score(model.apply(variables, images), targets))
+    found = pixels.occlusion(model, variables, images, targets, window=3, stride=2, fill=0.5)
+    whole = np.asarray(pixels.score(model.apply(variables, images), targets))
     total, count = np.zeros((3, 9, 7)), np.zeros((9, 7))
     for top in (0, 2, 4, 6):
         for left in (0, 2, 4):
             covered = np.array(images)
             covered[:, top : top + 3, left : left + 3] = 0.5
-            lost = whole - np.asarray(gradients.score(model.apply(variables, covered), targets))
+            lost = whole - np.asarray(pixels.score(model.apply(variables, covered), targets))
             total[:, top : top + 3, left : left + 3] += lost[:, None, None]
             count[top : top + 3, left : left + 3] += 1
     np.testing.assert_allclose(found, total / count, rtol=1e-4, atol=1e-5)
@@ -120,4 +120,4 @@ def test_occlusion_against_a_loop():
 
 def test_one_output_for_two_classes():
     logits = jnp.array([[2.0], [-3.0]])
-    assert gradients.score(logits, jnp.array([1, 0])).tolist() == [2.0, 3.0]
+    assert pixels.score(logits, jnp.array([1, 0])).tolist() == [2.0, 3.0]
