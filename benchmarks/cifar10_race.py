@@ -32,7 +32,7 @@ from cnnjax.training.step import predict_step, train_step
 def race(seed, train, rows, test, *, config, dataset, length, chunk):
     """One whole training and its evaluation, to be jitted: (accuracy, mean loss of each step)."""
     seeded = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
-    parts = assemble(seeded, dataset, length, view=config.evaluate.views)
+    parts = assemble(seeded, dataset, length, look=config.evaluate)
 
     def step(state, row):
         state, sums = train_step(state, take(train, row.pop("index")) | row, parts)

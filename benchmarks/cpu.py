@@ -39,8 +39,7 @@ class Side:
         arguments = [side, net]
         if side.startswith("cnnjax"):
             devices = options.devices or (1 if side == "cnnjax_one_device" else options.cores)
-            flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
-            environment |= {"XLA_FLAGS": flags.strip()} | MALLOC
+            environment |= {"JAX_NUM_CPU_DEVICES": str(devices)} | MALLOC
         if side.endswith("_malloc"):
             environment |= MALLOC
         arguments += ["--plain"] if side == "cnnjax_plain" else []

@@ -115,8 +115,8 @@ def prepared(parts: Parts) -> Parts:
     """The same for batches that are cut, varied and normalised already: float32 [N, h, w, C]."""
     return dataclasses.replace(
         parts,
-        augment=lambda images, targets, positions, sizes=None: (images, targets),
-        views=lambda images, sizes=None, scale=1.0: images[None],
+        augment=lambda images, targets, *_: (images, targets),
+        views=lambda images, *_: images[None],
     )
 
 
@@ -183,7 +183,7 @@ def _compile(parts: Parts, batch: Batch, mesh: Mesh, *, input_only: bool) -> _Wo
 
 def _augment_step(state: None, batch: Batch, parts: Parts) -> tuple[None, Array]:
     targets = as_targets(batch["labels"], parts.model.num_classes)
-    return None, parts.augment(batch["images"], targets, batch["position"], batch.get("sizes"))[0]
+    return None, parts.augment(batch["images"], targets, batch["position"], batch.get("sizes"), batch.get("turned"))[0]
 
 
 def _take(work: _Work, batches: Iterator[Batch], warm_up: int, steps: int | None) -> _Taken:
