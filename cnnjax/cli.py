@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flag, overrides, rest = _parse(verb, words)
             if rest and not verb.files:
                 raise UserError(f"{name} takes no argument {rest[0]}; flags begin with --")
+            if overrides and not verb.overrides:
+                raise UserError(
+                    f"{name} reads no recipe, so it takes no --config.{next(iter(overrides))}; leave it out"
+                )
             return verb.run(flag, overrides, rest) or 0
     except BrokenPipeError:  # predict ... | head
         sys.stderr.close()
@@ -108,13 +112,13 @@ def _parse(verb: Verb, words: list[str]) -> tuple[flags.FlagValues, dict[str, st
         overrides[key] = value if equals else words.pop(0)
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may stand behind the pictures
-    for name in (*verb.flags, *COMMON):
+    for name, text in _texts(verb).items():
         if name in TEXTS:
-            flags.DEFINE_string(name, DEFAULTS.get(name), TEXTS[name], flag_values=values)
+            flags.DEFINE_string(name, DEFAULTS.get(name), text, flag_values=values)
         elif name in NUMBERS:
-            flags.DEFINE_integer(name, DEFAULTS.get(name), NUMBERS[name], flag_values=values, lower_bound=1)
+            flags.DEFINE_integer(name, DEFAULTS.get(name), text, flag_values=values, lower_bound=1)
         else:
-            flags.DEFINE_boolean(name, False, SWITCHES[name], flag_values=values)
+            flags.DEFINE_boolean(name, False, text, flag_values=values)
     try:
         rest = values(["cnnjax", *others])[1:]
     except flags.UnrecognizedFlagError as error:
@@ -123,6 +127,12 @@ def _parse(verb: Verb, words: list[str]) -> tuple[flags.FlagValues, dict[str, st
     except flags.Error as error:
         raise UserError(" ".join(str(error).split())) from error
     return values, overrides, rest
+
+
+def _texts(verb: Verb) -> dict[str, str]:
+    """What each flag of a verb means."""
+    texts = TEXTS | NUMBERS | SWITCHES | dict(verb.says)
+    return {name: texts[name] for name in (*verb.flags, *COMMON)}
 
 
 def _help() -> str:
@@ -135,11 +145,11 @@ def _help() -> str:
 
 
 def _verb_help(name: str, verb: Verb) -> str:
-    texts = TEXTS | NUMBERS | SWITCHES
     lines = [f"cnnjax {name}: {verb.what}", "", f"  {verb.example}", ""]
-    lines += [f"  --{flag:14} {texts[flag]}" for flag in (*verb.flags, *COMMON)]
-    if "config" in verb.flags or name == "evaluate":
-        lines += ["", "  --config.SECTION.KEY=VALUE overrides an option of the recipe, in any order; for all options:"]
+    lines += [f"  --{flag:14} {text}" for flag, text in _texts(verb).items()]
+    if verb.overrides:
+        of = "of the recipe, in any order" if "config" in verb.flags else "that leaves what was trained as it is"
+        lines += ["", f"  --config.SECTION.KEY=VALUE overrides an option {of}; for all options:"]
         lines += ["  cnnjax train --config FILE --print_config"]
     return "\n".join(lines)
 

@@ -11,16 +11,19 @@ Results = Sequence[Mapping[str, Any]]
 def evaluation(report: Mapping[str, Any]) -> str:
     """One line a figure, with its 95 % interval where there is one; what is larger stands in eval/<split>.json."""
     intervals = report.get("intervals", {})
-    lines = []
+    shown = {}
     for name, value in report.items():
         if name == "temperature" and value:
             value = f"{value['value']:.4f}   log loss {value['log_loss']:.4f}, ece {value['ece']:.4f} with it"
-        if isinstance(value, Mapping) or (isinstance(value, list) and len(value) > 3):
+        if isinstance(value, Mapping) or (
+            isinstance(value, list) and not all(isinstance(v, (int, float)) for v in value)
+        ):
             continue
         low_high = intervals.get(name)
         between = f"   {low_high[0]:.4g} to {low_high[1]:.4g}" if low_high else ""
-        lines.append(f"{name:14} {value}{between}")
-    return "\n".join(lines)
+        shown[name] = f"{'-' if value is None else value}{between}"
+    width = max(map(len, shown))
+    return "\n".join(f"{name:{width}} {text}" for name, text in shown.items())
 
 
 def ensemble(report: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """The verbs of the command line: each reads its flags, calls one function, and prints what it returns."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,35 +15,36 @@ from cnnjax.weights.names import Source
 
 TEXTS = {
     "config": "recipe: FILE or FILE:VARIANT",
-    "workdir": "run folder, default of train runs/<config name>; evaluate, predict and soup take several: A,B,C",
+    "workdir": "run folder",
     "data_dir": "where data are kept; default $CNNJAX_DATA_DIR, else ~/.cache/cnnjax",
     "checkpoint": "best or last; default: the best where there is one",
     "split": "train, val or test; default: test, of converted weights test, else val, else all there is",
     "model": "a registered model, package.module:Class or plain:PATTERN",
     "input": "HxWxC, such as 224x224x3; default: the model's own",
-    "arch": "the model of the weights, such as resnet50; cnnjax models lists them",
+    "arch": "model of the weights, such as resnet50; cnnjax models lists them",
     "from": "file of weights: .safetensors, .weights.h5, or .pth with --allow_pickle",
-    "to": "where to write: convert: FILE.safetensors; report: FILE.html; soup, explain: a folder; filters: FILE.png",
+    "to": "file or folder to write",
     "source": "whose names the file uses: torchvision, timm, cadene or keras; default: found from the keys",
     "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",
     "classes": "file with a class name a line; default: numbers",
     "filter": "part of a name or family",
-    "tests": "comma-separated: translation, rotation, scale, brightness, contrast, blur, noise, occlusion, corruptions",
-    "attack": "comma-separated: fgsm, fgsm_l2, pgd, pgd_l2; with neither --tests nor --attack all tests, fgsm and pgd",
-    "epsilons": "comma-separated radii of the attacks, pixels of 0-1",
+    "test": "comma-separated: translation, rotation, scale, brightness, contrast, blur, noise, occlusion, corruptions",
+    "attack": "comma-separated: fgsm, fgsm_l2, pgd, pgd_l2; with neither --test nor --attack all tests, fgsm and pgd",
+    "epsilon": "comma-separated radii of the attacks, pixels of 0-1",
     "target": "class that attacks lead to, or least_likely; default: away from the right one",
     "image": "picture file; more may follow as arguments",
     "layer": "an inner layer, as summary lists them; default: the last one with a map",
-    "method": "comma-separated, cam, grad_cam, ...; default: all that fit the net",
+    "method": "comma-separated: cam, grad_cam, grad_cam_plus_plus, saliency, guided_backprop, integrated_gradients, "
+    "smoothgrad, occlusion, filters, feature_maps; default: of these all that fit; or maximise, receptive_field",
     "class": "the class to explain; default: the likeliest of each picture",
 }
 NUMBERS = {
     "pictures": "in the training split, which tells how many steps its epochs are",
-    "num_classes": "default: the model's own",
+    "num_classes": "how many classes; default: the model's own",
     "repeat": "train so many seeds, each in a folder of its own",
     "top": "how many classes a picture",
-    "count": "how many pictures of the split; default: robustness 1000, explain 16",
-    "steps": "bench: how many to measure, default about ten seconds; robustness: of pgd, default 10",
+    "count": "how many pictures of the split",
+    "steps": "how many steps",
     "max_params": "leave out larger models",
     "max_macs": "leave out models of more multiply-adds",
 }
@@ -67,13 +68,21 @@ DEFAULTS: dict[str, Any] = {"top": 5}
 
 @dataclass(frozen=True)
 class Verb:
-    """One line of `cnnjax --help`, and what stands behind it."""
+    """One line of `cnnjax --help`, and what stands behind it.
+
+    Attributes:
+      files: takes arguments that are no flags.
+      overrides: takes --config.SECTION.KEY=VALUE.
+      says: what flags mean here, where TEXTS, NUMBERS and SWITCHES say less.
+    """
 
     run: Callable[[flags.FlagValues, dict[str, str], list[str]], int | None]
     what: str
     flags: tuple[str, ...]
     example: str
     files: bool = False
+    overrides: bool = True
+    says: Mapping[str, str] = field(default_factory=dict)
 
 
 def _train(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
@@ -120,7 +129,7 @@ def _evaluate(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -
 
 
 def _report(flag: flags.FlagValues, _: dict[str, str], workdirs: list[str]) -> None:
-    workdirs = [flag.workdir] * bool(flag.workdir) + workdirs
+    workdirs = (_workdirs(flag) if flag.workdir else []) + workdirs
     if not workdirs:
         raise UserError("report needs a run folder; name one or several after it")
     from cnnjax import run
@@ -216,7 +225,7 @@ def _explain(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]
         [flag.image, *paths] if flag.image else paths,
         split=flag.split,
         count=flag.count or 16,
-        methods=[name for name in (flag.method or "").split(",") if name],
+        methods=_words(flag.method) or (),
         layer=flag.layer,
         class_name=flag["class"].value,
         to=flag.to,
@@ -245,9 +254,9 @@ def _robustness(flag: flags.FlagValues, overrides: dict[str, str], _: list[str])
         _needed(flag, "workdir"),
         split=flag.split,
         count=flag.count or 1000,
-        tests=_words(flag.tests),
+        tests=_words(flag.test),
         attacks=_words(flag.attack),
-        epsilons=_radii(flag.epsilons),
+        epsilons=_radii(flag.epsilon),
         steps=flag.steps or 10,
         target=flag.target,
         checkpoint=_checkpoint(flag),
@@ -265,7 +274,7 @@ def _radii(text: str | None) -> list[float] | None:
     try:
         return None if text is None else [float(word) for word in _words(text) or ()]
     except ValueError:
-        raise UserError(f"--epsilons={text} is no list of numbers, such as 0.05,0.1,0.25") from None
+        raise UserError(f"--epsilon={text} is no list of numbers, such as 0.05,0.1,0.25") from None
 
 
 def _models(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
@@ -301,7 +310,7 @@ def _plan(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> No
 def _needed(flag: flags.FlagValues, name: str) -> str:
     value = flag[name].value
     if not value:
-        raise UserError(f"--{name} is missing; give the {TEXTS[name]}")
+        raise UserError(f"--{name} is missing; give the {flag[name].help}")
     return value
 
 
@@ -342,6 +351,7 @@ VERBS = {
         "train a recipe, or go on with its run",
         ("config", "workdir", "data_dir", "repeat", "print_config"),
         "cnnjax train --config configs/lenet_digits.py --config.train.epochs=20",
+        says={"workdir": "run folder; default runs/<config name>"},
     ),
     "prepare": Verb(
         _prepare,
@@ -354,6 +364,7 @@ VERBS = {
         "exact metrics of a run on a split",
         ("workdir", "split", "checkpoint", "data_dir", "report", "calibrate", "calibrated", "json"),
         "cnnjax evaluate --workdir runs/lenet_digits --split test",
+        says={"workdir": "run folder, or several, A,B,C, whose probabilities are averaged"},
     ),
     "report": Verb(
         _report,
@@ -361,6 +372,11 @@ VERBS = {
         ("workdir", "to", "published"),
         "cnnjax report runs/lenet_digits",
         files=True,
+        overrides=False,
+        says={
+            "workdir": "run folder, or several, A,B,C; they may stand after the verb as well",
+            "to": "file to write; default: report.html in the run folder, of several runs comparison.html here",
+        },
     ),
     "predict": Verb(
         _predict,
@@ -368,18 +384,27 @@ VERBS = {
         ("workdir", "checkpoint", "top", "calibrated", "csv", "json"),
         "cnnjax predict --workdir runs/own_pictures holiday.jpg more/",
         files=True,
+        says={"workdir": "run folder, or several, A,B,C, whose probabilities are averaged"},
     ),
-    "soup": Verb(
-        _soup,
-        "average the weights of runs that began alike into a new run",
-        ("workdir", "to", "checkpoint"),
-        "cnnjax soup --workdir runs/a,runs/b,runs/c --to runs/soup",
+    "explain": Verb(
+        _explain,
+        "pictures of what a run looks at: filters, feature maps, class activation maps, attributions, fields",
+        ("workdir", "image", "split", "count", "method", "layer", "class", "to", "checkpoint", "data_dir"),
+        "cnnjax explain --workdir runs/own_pictures holiday.jpg --method grad_cam,occlusion",
+        files=True,
+        says={
+            "to": "folder to write; default: figures/explain in the run folder",
+            "count": "how many pictures of the split; default 16",
+        },
     ),
-    "summary": Verb(
-        _summary,
-        "layers, shapes, parameters and multiply-adds of a recipe's, a run's or a named model",
-        ("config", "workdir", "model", "num_classes", "input", "json"),
-        "cnnjax summary --model alexnet",
+    "filters": Verb(
+        _filters,
+        "what fixed filters (edge, sharpen, blur, Sobel) make of a picture, as a grid",
+        ("to",),
+        "cnnjax filters holiday.jpg --to filters.png",
+        files=True,
+        overrides=False,
+        says={"to": "PNG file to write; default: <picture>_filters.png here"},
     ),
     "robustness": Verb(
         _robustness,
@@ -388,16 +413,31 @@ VERBS = {
             "workdir",
             "split",
             "count",
-            "tests",
+            "test",
             "attack",
-            "epsilons",
+            "epsilon",
             "steps",
             "target",
             "checkpoint",
             "data_dir",
             "json",
         ),
-        "cnnjax robustness --workdir runs/lenet_mnist --attack fgsm,pgd --epsilons 0.1,0.25",
+        "cnnjax robustness --workdir runs/lenet_mnist --attack fgsm,pgd --epsilon 0.1,0.25",
+        says={"count": "how many pictures of the split; default 1000", "steps": "of pgd and pgd_l2; default 10"},
+    ),
+    "soup": Verb(
+        _soup,
+        "average the weights of runs that began alike into a new run",
+        ("workdir", "to", "checkpoint"),
+        "cnnjax soup --workdir runs/a,runs/b,runs/c --to runs/soup",
+        overrides=False,
+        says={"workdir": "run folders, A,B,C", "to": "new run folder"},
+    ),
+    "summary": Verb(
+        _summary,
+        "layers, shapes, parameters and multiply-adds of a recipe's, a run's or a named model",
+        ("config", "workdir", "model", "num_classes", "input", "json"),
+        "cnnjax summary --model alexnet",
     ),
     "plan": Verb(
         _plan,
@@ -410,31 +450,21 @@ VERBS = {
         "how fast a recipe trains here, and what it waits for",
         ("config", "data_dir", "synthetic", "augment", "input_only", "steps", "json"),
         "cnnjax bench --config configs/lenet_digits.py --synthetic",
+        says={"steps": "how many to measure; default: about ten seconds of them"},
     ),
     "convert": Verb(
         _convert,
         "published weights to a run folder, and a run's weights to a file for other libraries",
         ("arch", "from", "workdir", "to", "source", "tag", "num_classes", "classes", "allow_pickle"),
         "cnnjax convert --arch resnet50 --from resnet50.safetensors --workdir runs/resnet50",
-    ),
-    "explain": Verb(
-        _explain,
-        "pictures of what a run looks at: filters, feature maps, class activation maps, attributions, fields",
-        ("workdir", "image", "split", "count", "method", "layer", "class", "to", "checkpoint", "data_dir"),
-        "cnnjax explain --workdir runs/own_pictures holiday.jpg --method grad_cam,occlusion",
-        files=True,
-    ),
-    "filters": Verb(
-        _filters,
-        "what fixed filters (edge, sharpen, blur, Sobel) make of a picture, as a grid",
-        ("to",),
-        "cnnjax filters holiday.jpg --to filters.png",
-        files=True,
+        overrides=False,
+        says={"workdir": "run folder: new, or with --to the one to export", "to": "file to write, FILE.safetensors"},
     ),
     "models": Verb(
         _models,
         "list the models with parameters, multiply-adds and the accuracy of their published weights",
         ("filter", "max_params", "max_macs", "markdown", "json"),
         "cnnjax models --filter efficientnet --max_params 20000000",
+        overrides=False,
     ),
 }

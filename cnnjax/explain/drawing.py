@@ -10,10 +10,10 @@ import numpy as np
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.files import atomic
 from cnnjax.explain.pictures import Place
+from cnnjax.report.drawing import INK
 
 FOR, AGAINST = np.array([213, 94, 0], np.float32), np.array([0, 114, 178], np.float32)
 """Vermilion and blue of Okabe and Ito, which colour-blind readers tell apart."""
-INK = "#333333"
 UNSEEN = 0.35
 """How bright a picture is drawn where the net does not look."""
 
@@ -136,9 +136,9 @@ def sheet(
         for panel, cell in zip(line, cells, strict=False):
             panel.imshow(cell, interpolation="nearest" if max(cell.shape[:2]) < 128 else "antialiased")
             if by_cell or number == 0:
-                panel.set_title(next(over), fontsize=9, color=INK)
+                panel.set_title(next(over), fontsize=9, color=INK, parse_math=False)
         if labels:
-            line[0].set_ylabel(labels[number], fontsize=8, color=INK)
+            line[0].set_ylabel(labels[number], fontsize=8, color=INK, parse_math=False)
     with atomic(path) as file:
         figure.savefig(file, format="png", dpi=130)
 

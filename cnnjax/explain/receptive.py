@@ -14,6 +14,7 @@ from cnnjax.core.arrays import Array, Tree
 from cnnjax.explain.cams import as_map
 from cnnjax.explain.spans import Sight, Span, collapse, walk
 from cnnjax.models import Model
+from cnnjax.models.convolution import plain
 from cnnjax.models.inside import layers, look_inside
 
 Box: TypeAlias = tuple[int, int, int, int]
@@ -66,7 +67,8 @@ def receptive_fields(model: Model) -> dict[str, Field]:
         return look_inside(model, variables, images, shapes)[1]
 
     spec = jax.ShapeDtypeStruct((1, *model.input_size), jnp.float32)
-    closed, found = jax.make_jaxpr(run, return_shape=True)(model.shapes(), spec)
+    with plain():  # Winograd's tiles lie in no grid of pixels
+        closed, found = jax.make_jaxpr(run, return_shape=True)(model.shapes(), spec)
     jaxpr = closed.jaxpr
     seen: list[Sight] = [None] * (len(jaxpr.invars) - 1) + [(Span(1, 1, 0, 0), Span(2, 1, 0, 0))]
     names = sorted(found)  # the order of the leaves of a dict

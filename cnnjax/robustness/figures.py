@@ -9,15 +9,11 @@ import numpy as np
 
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.files import atomic
+from cnnjax.report import drawing
+from cnnjax.report.drawing import FAINT, INK, MUTED
 from cnnjax.robustness.changes import CHANGES
 from cnnjax.robustness.corruptions import CORRUPTIONS
 
-LINE, SECOND, INK, FAINT = (
-    "#0072B2",
-    "#D55E00",
-    "#333333",
-    "#DDDDDD",
-)  # of Okabe and Ito's palette, as in report/charts.py
 COLUMNS = 3
 
 
@@ -40,16 +36,13 @@ def curves(report: Mapping[str, Any], path: str | Path) -> None:
         for number, (label, strengths, top1) in enumerate(lines):
             # Corruptions are many: all faint but for their mean, which comes last.
             main = len(lines) <= 2 or number == len(lines) - 1
-            colour = (SECOND if number and len(lines) <= 2 else LINE) if main else "#AAAAAA"
+            colour = drawing.SERIES[number if len(lines) <= 2 else 0] if main else MUTED
             panel.plot(strengths, top1, "o-", markersize=3, linewidth=1.4 if main else 0.7, color=colour, label=label)
         if len(lines) > 1:
             panel.legend(*_ends(panel, lines), fontsize=7, frameon=False)
-        panel.set_title(title, loc="left", fontsize=10, color=INK)
-        panel.set_xlabel(unit, fontsize=8, color=INK)
+        drawing.dress(panel, title, unit)
         panel.set_ylim(0, 1.02)
         panel.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.tick_params(colors=INK, labelsize=8)
     for panel in axes[len(panels) :]:
         panel.set_axis_off()
     figure.supylabel("accuracy (top-1)", fontsize=9, color=INK)
@@ -113,7 +106,8 @@ def pairs(
         for row, (levels, scores) in enumerate(((before, scores_before), (after, scores_after))):
             best = int(scores[column].argmax())
             axes[row, column].imshow(_drawn(levels[column]), cmap="gray", vmin=0, vmax=255)
-            axes[row, column].set_title(f"{classes[best]} {scores[column, best]:.0%}", fontsize=9, color=INK)
+            title = f"{classes[best]} {scores[column, best]:.0%}"
+            axes[row, column].set_title(title, fontsize=9, color=INK, parse_math=False)
         axes[2, column].imshow(_drawn(127.5 + gain * difference[column]), cmap="gray", vmin=0, vmax=255)
     for panel, title in zip(
         axes[:, 0], ("picture", f"adversary, {epsilon:g}", f"difference x {gain:.3g}"), strict=True

@@ -68,7 +68,7 @@ def test_everything_on_a_run_folder_alone(run, capsys, monkeypatch):
     some = ("gaussian_noise", "pixelate", "speckle_noise", "saturate")  # test_filters.py has all
     monkeypatch.setattr(CORRUPTIONS, "_items", {name: CORRUPTIONS[name] for name in some})
     report = study(
-        capsys, run, "--count", "30", "--tests", f"{','.join(CHANGES)},corruptions", "--attack", "fgsm,pgd_l2"
+        capsys, run, "--count", "30", "--test", f"{','.join(CHANGES)},corruptions", "--attack", "fgsm,pgd_l2"
     )
     assert set(report["changes"]) == set(CHANGES)
     assert set(report["corruptions"]["top1"]) == set(CORRUPTIONS) - {"saturate"}, "which grey pictures do not have"
@@ -86,7 +86,7 @@ def test_everything_on_a_run_folder_alone(run, capsys, monkeypatch):
 
 
 def test_clean_accuracy_is_that_of_evaluate_and_pgd_is_as_strong_as_fgsm(run, capsys):
-    words = ("--attack", "fgsm,pgd", "--epsilons", "0.05,0.1,0.2")
+    words = ("--attack", "fgsm,pgd", "--epsilon", "0.05,0.1,0.2")
     report = study(capsys, run, *words)
     exact = evaluate(run)
     assert report["count"] == exact["count"] == 40
@@ -100,21 +100,21 @@ def test_clean_accuracy_is_that_of_evaluate_and_pgd_is_as_strong_as_fgsm(run, ca
 
 
 def test_targets(run, capsys):
-    report = study(capsys, run, "--attack", "pgd", "--epsilons", "0.01,0.6", "--target", "b")
+    report = study(capsys, run, "--attack", "pgd", "--epsilon", "0.01,0.6", "--target", "b")
     weak, strong = report["attacks"]["pgd"]["success"]
     assert weak < 0.3
     assert strong > 0.7
-    report = study(capsys, run, "--attack", "fgsm", "--epsilons", "0.3", "--target", "least_likely")
+    report = study(capsys, run, "--attack", "fgsm", "--epsilon", "0.3", "--target", "least_likely")
     assert 0 <= report["attacks"]["fgsm"]["success"][0] <= 1
 
 
 def test_mistakes_are_told_in_a_sentence(run, capsys):
     for words, sentence in (
-        (("--tests", "rotatoin"), "unknown test rotatoin; did you mean rotation?"),
+        (("--test", "rotatoin"), "unknown test rotatoin; did you mean rotation?"),
         (("--attack", "pdg"), "unknown attack pdg; did you mean pgd?"),
         (("--attack", "pgd", "--target", "d"), "the run has no class d"),
-        (("--attack", "pgd", "--epsilons", "0,1"), "numbers above 0"),
-        (("--attack", "pgd", "--epsilons", "x"), "no list of numbers"),
+        (("--attack", "pgd", "--epsilon", "0,1"), "numbers above 0"),
+        (("--attack", "pgd", "--epsilon", "x"), "no list of numbers"),
         (("--split", "tset"), "has no split tset; did you mean test?"),
     ):
         assert main(["robustness", "--workdir", str(run), *words]) == 2
@@ -142,7 +142,7 @@ def test_several_labels_and_one_output(kind, tmp_path, capsys):
     if kind == "several":
         labels = (np.eye(3)[labels] + np.eye(3)[(labels + (np.arange(130) % 2)) % 3] > 0).astype(np.uint8)
     run = trained(tmp_path, images, labels, **{"train.loss": "sigmoid", "train.epochs": 8})
-    words = ("--tests", "noise", "--attack", "fgsm", "--epsilons", "0.4")
+    words = ("--test", "noise", "--attack", "fgsm", "--epsilon", "0.4")
     report = study(capsys, run, *words)
     assert report["attacks"]["fgsm"]["log_loss"][0] > report["clean"]["log_loss"] + 0.3
     assert report["attacks"]["fgsm"]["top1"][0] < report["clean"]["top1"]
@@ -152,7 +152,7 @@ def test_several_labels_and_one_output(kind, tmp_path, capsys):
 
 
 def test_eight_devices_agree(run, capsys, monkeypatch):
-    words = ("--count", "30", "--attack", "pgd", "--epsilons", "0.1", "--tests", "translation")
+    words = ("--count", "30", "--attack", "pgd", "--epsilon", "0.1", "--test", "translation")
     one = study(capsys, run, *words)
     monkeypatch.setattr("cnnjax.robustness.trials.make_mesh", lambda: jax.sharding.Mesh(jax.devices(), ("data",)))
     eight = study(capsys, run, *words)

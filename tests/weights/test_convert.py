@@ -105,7 +105,7 @@ def test_a_folder_of_some_classes_is_held_against_the_outputs_of_those_names(con
     assert report["top1"] == pytest.approx((right == scores.max(1)).mean())
 
     words = ("--workdir", str(folder / "run"), f"--config.data.source=folder:{tmp_path / 'some'}")
-    assert main(["robustness", *words, "--count", "2", "--attack", "fgsm", "--epsilons", "0.1", "--json"]) == 0
+    assert main(["robustness", *words, "--count", "2", "--attack", "fgsm", "--epsilon", "0.1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["attacks"]["fgsm"]["epsilons"] == [0.1]
     (tmp_path / "some" / "birds").symlink_to(pets / "cats")
     (tmp_path / "some" / "cats").symlink_to(pets / "cats")
