@@ -8,8 +8,7 @@ import pytest
 from cnnjax.core import trees
 from cnnjax.core.errors import UserError
 from cnnjax.models import create_model, summarise
-from cnnjax.models.blocks import convolve
-from cnnjax.models.capsnet import ClassCapsules, convolve_by_patches, lengths, route, squash
+from cnnjax.models.capsnet import ClassCapsules, lengths, route, squash
 
 KEY = jax.random.key(0)
 SIDE = 17  # 17 -> 9 -> 1: the smallest picture
@@ -76,13 +75,6 @@ def test_every_capsule_votes_through_a_matrix_of_its_own():
     for one, capsules in zip(inputs, ours, strict=True):
         votes = np.stack([(kernel[i].reshape(8, 12).T @ one[i]).reshape(3, 4) for i in range(6)])
         np.testing.assert_allclose(capsules, routed(votes, 3).ravel(), rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [(9, 9), (10, 14), (13, 11)])
-def test_convolution_by_patches_is_the_convolution(size):
-    inputs, kernel = (jax.random.normal(KEY, shape) for shape in ((2, *size, 3), (9, 9, 3, 4)))
-    ours, wanted = (function(inputs, kernel, stride=2) for function in (convolve_by_patches, convolve))
-    np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_pictures_too_small_for_two_layers_of_9_x_9():

@@ -57,6 +57,7 @@ TO_KERNEL = {
         ("any 1 3x3", case_of((5, 6), (3, 3, 1, 6), around=((0, 0), (0, 0)))),
         ("any 1 3x3", case_of((3, 9), (3, 3, 2, 3), around=ASYMMETRIC)),
         ("any 1", case_of((9, 7), (5, 4, 1, 3), around=ASYMMETRIC)),
+        ("1", case_of((4, 19), (3, 2, 2, 3), around=ASYMMETRIC)),
         ("any 1", case_of((1, 6), (1, 3, 3, 2), around=((0, 0), (1, 0)))),
         ("any", case_of((9, 8), (3, 3, 4, 5), stride=(2, 2))),
         ("any", case_of((8, 11), (4, 5, 3, 2), stride=(3, 2), around=((3, 2), (3, 4)))),
