@@ -40,7 +40,7 @@ from cnnjax.training.assemble import (
 )
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
-from cnnjax.training.measure import Judge, data_of, evaluation_size, identity, look, measure, watch_input
+from cnnjax.training.measure import Judge, data_of, evaluation_size, identity, look, measure, reported, watch_input
 from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step, train_step, train_steps
 from cnnjax.training.trained import Run, Which, open_run, saved_config
@@ -167,8 +167,8 @@ def evaluate(
 
     Returns:
       split, count, top1, top5 (None with 5 classes or fewer), log_loss, checkpoint, step, params_digest, views, scales,
-      input_size, calibrated; of a report also what `evaluation.report.report` returns, and temperature: None, or
-      {value, log_loss, ece} with the one that was fitted.
+      input_size, calibrated; of a report, this one or an earlier one of the same network, also what
+      `evaluation.report.report` returns, and temperature: None, or {value, log_loss, ece} with the one that was fitted.
     """
     _keep_compiled(data_dir)
     mesh = make_mesh()
@@ -176,7 +176,7 @@ def evaluate(
     judge = Judge(run, data_of(run, data_dir), mesh, split)
     split = judge.pictures.name
     if not report:
-        found = {"split": split, **judge.figures(), **identity(run)}
+        found = reported(run, split) | {"split": split, **judge.figures(), **identity(run)}
         files.write_json(folder.evaluation(split), found)
         return found
     scores, figures, more = judge.report(folder.predictions(split))

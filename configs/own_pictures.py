@@ -4,7 +4,7 @@
 
 PATH holds either class folders, which are split 72 : 8 : 20 into training, validation and test, or train/, val/ and
 test/ with class folders in each. zip:FILE, table:FILE.csv and arrays:FILE.npz serve as well. What the recipe does not
-say is read from the pictures: those of one size up to 128 x 128 stay as they are, others are cut to a square near their
+say is read from the pictures: those of one size up to 128 x 128 keep it, others are cut to a square near their
 usual shorter side (at most 128), grey stays grey, and `picture_net` pools as often as that size allows.
 
 The variant own_pictures.py:finetune, with --config.model.name=NAME --config.model.init=RUN, begins with the weights of

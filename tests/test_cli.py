@@ -228,3 +228,44 @@ def test_main_module_and_version(recipe):
     assert main(["--help"]) == 0
     for verb in ("train", "prepare", "evaluate", "predict", "summary"):
         assert main([verb, "--help"]) == 0
+
+
+def test_help_names_all_that_a_list_can_have():
+    from cnnjax import explain, robustness
+    from cnnjax.explain.study import OTHERS
+    from cnnjax.optim import ATTACKS
+    from cnnjax.verbs import TEXTS
+
+    for flag, names in {
+        "method": [*explain.METHODS, *OTHERS],
+        "test": [*robustness.CHANGES, "corruptions"],
+        "attack": list(ATTACKS),
+    }.items():
+        words = TEXTS[flag].replace(",", " ").replace(";", " ").split()
+        assert set(names) <= set(words), flag
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("soup",), "--workdir is missing; give the run folders, A,B,C"),
+        (("predict", "a.png"), "--workdir is missing; give the run folder, or several"),
+        (("report", "a", "--config.train.seed=1"), "report reads no recipe, so it takes no --config.train.seed"),
+    ],
+)
+def test_what_is_missing_or_too_much(capsys, words, sentence):
+    status, out, err = call(capsys, *words)
+    assert (status, out) == (2, "")
+    assert sentence in err
+
+
+def test_the_table_of_a_report_has_figures_alone():
+    from cnnjax import tables
+
+    report = {"top1": 0.5, "top5": None, "scales": [1.0], "classes": ["a", "b"], "confusion": [[1, 0], [0, 1]]}
+    shown = tables.evaluation(report | {"per_class": [{"name": "a"}], "intervals": {"top1": [0.25, 0.75]}})
+    assert [line.split() for line in shown.splitlines()] == [
+        ["top1", "0.5", "0.25", "to", "0.75"],
+        ["top5", "-"],
+        ["scales", "[1.0]"],
+    ]

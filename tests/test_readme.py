@@ -15,7 +15,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "configs").g
 COMMAND = re.compile(
     r"(?:IMAGENET_DIR=\S+ )?"
     r"(?:bash launch/local\.sh|\S*python -m cnnjax\.main"
-    r"|\S*cnnjax(?= (?:train|prepare|evaluate|report|predict|summary|explain|filters|robustness|plan|bench)\b))"
+    rf"|\S*cnnjax(?= (?:{'|'.join(verbs.VERBS)})\b))"
 )
 
 
@@ -47,6 +47,11 @@ def test_command_is_understood(line, monkeypatch):
     assert not paths or verbs.VERBS[name].files
     if "config" in flag and flag.config:
         assert recipes.load(flag.config, overrides)
+
+
+def test_all_verbs_are_named_in_order():
+    listed = re.search(r"    cnnjax (train \|[\w\s|]*?)\n.*each with", (ROOT / "README.md").read_text()).group(1)
+    assert listed.split(" | ") == list(verbs.VERBS)
 
 
 def test_files_that_are_named_exist():

@@ -131,12 +131,16 @@ def _decide(config: Data, training: Pictures) -> tuple[Data, tuple[int, int, int
 
 
 def _automatic(config: Data, sides: list[tuple[int, int]]) -> Data:
-    """Pictures of one size up to 128 stay as they are; others become squares near their median shorter side."""
-    if len(set(sides)) == 1 and max(sides[0]) <= SIDES[-1] and config.size is None:
-        return replace(config, resize="none")
-    shorter = float(np.median([min(side) for side in sides]))
-    side = max((side for side in SIDES if side <= shorter), default=SIDES[0])
-    return replace(config, resize="center", size=config.size or (side, side))
+    """Pictures of one size up to 128 keep it; others become squares near their median shorter side.
+
+    Either way a picture of any other size, which only prediction may meet, has a rule.
+    """
+    if len(set(sides)) == 1 and max(sides[0]) <= SIDES[-1]:
+        size = sides[0]
+    else:
+        shorter = float(np.median([min(side) for side in sides]))
+        size = (max((side for side in SIDES if side <= shorter), default=SIDES[0]),) * 2
+    return replace(config, resize="center", size=config.size or size)
 
 
 def _store(config: Data, shape: tuple[int, int, int], count: int) -> Store:

@@ -154,7 +154,7 @@ class _Work:
         """Pictures that the classes, or the channels of the layer, answer to most."""
         if self.layer is None:
             names = [class_name] if class_name else list(self.explainer.run.classes[:AT_MOST])
-            logs.say(f"activation maximisation of {len(names)} classes")
+            logs.say(f"activation maximisation of {len(names)} {'class' if len(names) == 1 else 'classes'}")
             found, file = self.explainer.maximise(names), "maximised_classes.png"
         else:
             channels = range(min(layers(self.explainer.model)[self.layer][-1], AT_MOST))

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnjax import data
 from cnnjax.config import Experiment
-from cnnjax.core import logs, meters, trees
+from cnnjax.core import files, logs, meters, trees
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import replicated
@@ -114,6 +114,17 @@ def identity(run: Run) -> dict[str, Any]:
         **look(run.config),
         "calibrated": run.calibrated,
     }
+
+
+def reported(run: Run, split: str) -> dict[str, Any]:
+    """What the folder already has of this network's report on this split, which a mere evaluation does not undo."""
+    path = run.folder.evaluation(split)
+    found = files.read_json(path) if run.dataset.prepared and path.is_file() else {}  # converted: any pictures
+    if any(found.get(key) != value for key, value in identity(run).items()):
+        return {}
+    if (found.get("temperature") or {}).get("value") != run.calibration:
+        found.pop("temperature", None)  # fitted since
+    return found
 
 
 def look(config: Experiment) -> dict[str, Any]:

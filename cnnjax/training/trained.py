@@ -124,7 +124,8 @@ class Run:
         if fitted.shape != self.dataset.shape:
             have, want = ("x".join(map(str, shape)) for shape in (fitted.shape, self.dataset.shape))
             return UserError(
-                f"{name} is {have}, but the run was trained on {want}; resize it or train with a resize rule"
+                f"{name} is {have}, but the run was trained on {want}; resize it, or train with "
+                "config.data.resize=center and config.data.size=HEIGHT,WIDTH"
             )
         return fitted, true
 

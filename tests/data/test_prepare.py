@@ -234,7 +234,9 @@ def test_pictures_of_several_sizes_need_a_rule(pictures):
 
 def test_automatic_rule(pictures, tmp_path):
     same = prepare_data(Data(source=f"folder:{pictures}", resize="auto"))
-    assert (same.reading.resize, same.shape) == ("none", (20, 24, 3))
+    assert (same.reading.resize, same.reading.size, same.shape) == ("center", (20, 24), (20, 24, 3))
+    plain = prepare_data(Data(source=f"folder:{pictures}"))
+    np.testing.assert_array_equal(whole(same, "train")[0], whole(plain, "train")[0])
     for path in pictures.rglob("*.*"):
         with Image.open(path) as picture:
             grown = picture.resize((120, 70 + int(path.stem)))

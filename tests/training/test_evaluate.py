@@ -176,6 +176,8 @@ def test_report_and_table(home, pictures):
     plain = evaluate(home / "a")
     found = evaluate(home / "a", report=True)
     assert found == json.loads((home / "a/eval/test.json").read_text())
+    assert evaluate(home / "a")["per_class"] == found["per_class"]  # the page can still be written again
+    assert "per_class" not in evaluate(home / "a", overrides={"evaluate.views": "flip"})
     for name, value in plain.items():
         assert found[name] == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
     assert np.trace(found["confusion"]) == round(found["top1"] * 30)
