@@ -32,6 +32,8 @@ from cnnjax.training.assemble import (
     assemble,
     build_model,
     check_pictures,
+    compiled,
+    dispatches,
     first_state,
     loader,
     overfit_indices,
@@ -42,7 +44,7 @@ from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
 from cnnjax.training.measure import Judge, data_of, evaluation_size, identity, look, measure, reported, watch_input
 from cnnjax.training.state import Progress, TrainState, create_state
-from cnnjax.training.step import Parts, eval_step, train_step, train_steps
+from cnnjax.training.step import Parts, eval_step
 from cnnjax.training.trained import Run, Which, open_run, saved_config
 
 SEARCHED_AT_END = 10_000
@@ -107,7 +109,7 @@ def train(
         stop=length.steps,
         alternate=config.augment.alternate,
     )
-    function, batches, most = _dispatches(config, load(training, chosen), rows, length)
+    function, batches, most = dispatches(config, load(training, chosen), rows, length)
     step, batches = _compile(function, parts, state, batches, mesh)
     validate = _validator(parts, dataset, load, mesh) if validates else None
     metrics = logs.MetricsLog(run.metrics, keep_to=start)
@@ -406,26 +408,10 @@ def _announce(config: Experiment, parts: Parts, dataset: Dataset, length: Length
     logs.say(f"training: {what} of {length.batch_size} pictures on {mesh.size} x {kind}")
 
 
-def _dispatches(config: Experiment, source: Any, rows: Any, length: Length) -> tuple[Any, Any, int]:
-    """The step to compile, what it takes, and how many steps that is at most.
-
-    On a CPU one, unless it is asked for: XLA makes plain loops there of convolutions inside of one.
-    """
-    usual = 1 if jax.default_backend() == "cpu" else 32
-    most = (config.train.steps_per_dispatch or usual) if isinstance(source, data.Resident) else 1
-    if most == 1:
-        return train_step, source.batches(rows), most
-    spans = length.dispatches(length.steps - len(rows), most, config.train.log_every)
-    return train_steps, source.dispatches(rows, (last - first + 1 for first, last in spans), most), most
-
-
 def _compile(function: Any, parts: Parts, state: TrainState, batches: Any, mesh: Any) -> tuple[Any, Any]:
-    """Compiles the step ahead of the loop: one trace, by construction, and the first step is as fast as the rest."""
-    options: dict[str, str | bool] = {"xla_gpu_deterministic_ops": True} if parts.config.train.deterministic else {}
     first = next(batches)
     with meters.Stopwatch() as watch:
-        jitted = jax.jit(functools.partial(function, parts=parts), donate_argnums=0, out_shardings=replicated(mesh))
-        step = jitted.lower(state, first).compile(compiler_options=options)
+        step = compiled(function, parts, state, first, mesh)
     logs.say(f"compiled in {meters.duration(watch.seconds)}")
     return step, itertools.chain([first], batches)
 

@@ -23,6 +23,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import by_batch, check_batch, fitted, make_mesh, replicated
 from cnnjax.data import Dataset
 from cnnjax.data.feed import put
+from cnnjax.data.resident import take
 from cnnjax.data.stream import IN_FLIGHT
 from cnnjax.training import assemble
 from cnnjax.training.loop import Length
@@ -54,7 +55,8 @@ def bench(
 
     Returns:
       images_per_s; step_ms {median, p95}; compile_s; peak_memory_bytes (of a device; of the process on the CPU);
-      flops_per_step, as the compiler counts them; mfu, their share of the devices' peak, None where that is unknown;
+      flops_per_step, as the compiler counts them (on a CPU some forms of convolutions multiply zeros too); mfu, their
+      share of the devices' peak, None where that is unknown;
       split, seconds a step: data_wait (of the host, for the next batch), transfer and compute (of one batch, each by
       itself, though they overlap in training), evaluation (of a batch of this size); verdict, one sentence; and what
       was measured.
@@ -74,21 +76,23 @@ def bench(
     dataset = made_up.dataset_of(config) if synthetic else data.prepare(config.data, data_dir)
     config = assemble.resolve(config, dataset)
     count, size = dataset.counts["train"], config.data.batch_size
-    parts = assemble.assemble(config, dataset, Length.of(config.train, pictures=count, batch_size=size))
+    length = Length.of(config.train, pictures=count, batch_size=size)
+    parts = assemble.assemble(config, dataset, length)
     if synthetic and not augment:
         parts = prepared(parts)
     else:
         assemble.check_pictures(parts, dataset)
-    batches = _batches(config, dataset, mesh, synthetic=synthetic, raw=augment)
-    work = _compile(parts, next(batches), mesh, input_only=input_only)
+    function, batches = _batches(config, dataset, mesh, length, synthetic=synthetic, raw=augment, input_only=input_only)
+    work = _compile(function, parts, next(batches), mesh)
     streamed = not (synthetic or assemble.is_resident(config, dataset))
     ready = config.data.prefetch + IN_FLIGHT if streamed else 0
     taken = _take(work, batches, WARM_UP + ready, steps)
+    batch = _single(taken.batch, mesh)
     split = {
         "data_wait": taken.data_wait,
-        "transfer": 0.0 if synthetic else _transfer(config, dataset, taken.batch, mesh),
-        "compute": work.seconds(taken.batch),
-        "evaluation": 0.0 if input_only else _evaluation(parts, work, taken.batch, mesh),
+        "transfer": 0.0 if synthetic else _transfer(config, dataset, batch, mesh),
+        "compute": work.seconds(taken.batch) / _steps(taken.batch),
+        "evaluation": 0.0 if input_only else _evaluation(parts, work, batch, mesh),
     }
     return {
         "images_per_s": size / statistics.mean(taken.seconds),
@@ -159,26 +163,62 @@ class _Taken:
     batch: Batch
 
 
-def _batches(config: Experiment, dataset: Dataset, mesh: Mesh, *, synthetic: bool, raw: bool) -> Iterator[Batch]:
+def _batches(
+    config: Experiment,
+    dataset: Dataset,
+    mesh: Mesh,
+    length: Length,
+    *,
+    synthetic: bool,
+    raw: bool,
+    input_only: bool,
+) -> tuple[Callable[..., Any], Iterator[Batch]]:
+    """The step and what it takes as in training, several steps a dispatch too, but without an end."""
     if synthetic:
-        return itertools.repeat(put(made_up.batch_of(config, dataset, raw=raw), by_batch(mesh)))
-    split = dataset.split("train")
-    rows = data.TrainingRows(config.train.seed, len(split), config.data.batch_size, start=0, stop=1 << 31)
-    return assemble.loader(config, dataset, mesh)(split, None).batches(rows)
-
-
-def _compile(parts: Parts, batch: Batch, mesh: Mesh, *, input_only: bool) -> _Work:
-    everywhere = replicated(mesh)
+        noise = itertools.repeat(put(made_up.batch_of(config, dataset, raw=raw), by_batch(mesh)))
+        return _augment_step if input_only else train_step, iter(noise)
+    split, endless = dataset.split("train"), dataclasses.replace(length, steps=1 << 31)
+    rows = data.TrainingRows(
+        config.train.seed,
+        len(split),
+        length.batch_size,
+        start=0,
+        stop=endless.steps,
+        alternate=config.augment.alternate,
+    )
+    source = assemble.loader(config, dataset, mesh)(split, None)
     if input_only:
-        function = jax.jit(functools.partial(_augment_step, parts=parts), out_shardings=(everywhere, by_batch(mesh)))
-        state = None
-    else:
-        function = jax.jit(functools.partial(train_step, parts=parts), donate_argnums=0, out_shardings=everywhere)
+        return _augment_step, source.batches(rows)
+    function, batches, _ = assemble.dispatches(config, source, rows, endless)
+    return function, batches
+
+
+def _steps(batch: dict[str, Any]) -> int:
+    """How many steps a dispatch of it takes."""
+    return int(batch.get("count", 1))
+
+
+def _single(batch: dict[str, Any], mesh: Mesh) -> Batch:
+    """The batch of the first of these steps."""
+    if "rows" not in batch:
+        return batch
+    row = {name: array[0] for name, array in batch["rows"].items()}
+    return jax.device_put(take(batch["pictures"], row.pop("index")) | row, by_batch(mesh))
+
+
+def _compile(function: Callable[..., Any], parts: Parts, batch: Batch, mesh: Mesh) -> _Work:
+    everywhere = replicated(mesh)
+    state: Any = None
+    if function is not _augment_step:
         state = jax.jit(functools.partial(assemble.first_state, parts), out_shardings=everywhere)()
     with meters.Stopwatch() as watch:
-        step = function.lower(state, batch).compile()
-    flops = (step.cost_analysis() or {}).get("flops")
-    return _Work(step, state, watch.seconds, flops * mesh.size if flops else None)  # the compiler counts one device's
+        if function is _augment_step:
+            jitted = jax.jit(functools.partial(function, parts=parts), out_shardings=(everywhere, by_batch(mesh)))
+            step = jitted.lower(state, batch).compile()
+        else:
+            step = assemble.compiled(function, parts, state, batch, mesh)
+    flops = (step.cost_analysis() or {}).get("flops")  # of one device; of the steps in a loop, those of one
+    return _Work(step, state, watch.seconds, flops * mesh.size if flops else None)
 
 
 def _augment_step(state: None, batch: Batch, parts: Parts) -> tuple[None, Array]:
@@ -191,24 +231,30 @@ def _take(work: _Work, batches: Iterator[Batch], warm_up: int, steps: int | None
 
     Batches that were read ahead while the step was compiled would flatter the input, so they are used up first.
     """
-    began = time.perf_counter()
-    for _ in range(warm_up):
-        jax.block_until_ready(work(next(batches)))
+    began, warm = time.perf_counter(), 0
+    while warm < warm_up:
+        batch = next(batches)
+        jax.block_until_ready(work(batch))
+        warm += _steps(batch)
     if steps is None:
-        guess = SECONDS * warm_up / max(time.perf_counter() - began, 1e-9)
+        guess = SECONDS * warm / max(time.perf_counter() - began, 1e-9)
         steps = int(np.clip(guess, *BETWEEN))
-    waiting, pending, ends = meters.Stopwatch(), None, []
-    for _ in range(steps + 1):
+    waiting, pending = meters.Stopwatch(), None
+    ends: list[float] = []
+    counts: list[int] = []
+    while sum(counts[1:]) < steps:  # the first only sets the clock
         with waiting:
             batch = next(batches)
         scalars = work(batch)
+        counts.append(_steps(batch))
         if pending is not None:
             jax.block_until_ready(pending)
             ends.append(time.perf_counter())
         pending = scalars
     jax.block_until_ready(pending)
     ends.append(time.perf_counter())
-    return _Taken(np.diff(ends).tolist(), waiting.seconds / (steps + 1), batch)
+    seconds = np.repeat(np.diff(ends) / counts[1:], counts[1:])
+    return _Taken(seconds.tolist(), waiting.seconds / sum(counts), batch)
 
 
 def _transfer(config: Experiment, dataset: Dataset, batch: Batch, mesh: Mesh) -> float:

@@ -28,7 +28,7 @@ def config(tmp_path):
     return Experiment(
         data=Data(source=f"arrays:{tmp_path / 'noise.npz'}", batch_size=BATCH, val_fraction=0.2),
         augment=Augment(flip=True, pad=2),
-        model=Model(name="plain:conv4 >> relu >> fc10", num_classes=4, input_size=SHAPE),
+        model=Model(name="plain:conv32 >> relu >> fc10", num_classes=4, input_size=SHAPE),
         optimizer=Optimizer(name="sgd"),
         train=Train(epochs=3, log_every=1, tensorboard=False),
     )
@@ -84,6 +84,19 @@ def test_synthetic_never_touches_the_data(recipe, config, tmp_path, capsys, monk
     assert report["compile_s"] > 0
     assert report["split"]["transfer"] == 0
     # Forward, the weights' gradient and the inputs' are a product each; the first layer needs no gradient of its input.
+    forward = 2 * summary.summarise(build_model(config)).macs * BATCH
+    assert 2 * forward < report["flops_per_step"] < 4 * forward
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_several_steps_a_dispatch_are_counted_one_by_one(config, pictures, most, monkeypatch):
+    """As training takes them: the same operations a step, and the clock of all steps divided among them."""
+    one_device(monkeypatch)
+    config = override(config, {"train.steps_per_dispatch": most, "train.log_every": 100, "data.loader": "resident"})
+    began = time.perf_counter()
+    report = measure.bench(config, steps=6)
+    assert 6 <= report["steps"] < 6 + most
+    assert report["steps"] * report["step_ms"]["median"] < 1e3 * (time.perf_counter() - began)
     forward = 2 * summary.summarise(build_model(config)).macs * BATCH
     assert 2 * forward < report["flops_per_step"] < 4 * forward
 
@@ -165,7 +178,7 @@ def test_plan(recipe, config, tmp_path, capsys):
     assert main(["plan", "--config", recipe, "--config.optimizer.name=adam", "--pictures", "100", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert listing(tmp_path) == before
-    channels, features = 4, 12 * 12 * 4
+    channels, features = 32, 12 * 12 * 32
     params = (9 * 3 + 1) * channels + (features + 1) * 10 + (10 + 1) * 4
     assert report["params"] == params
     assert report["steps"] == math.ceil(3 * 100 / BATCH)
@@ -174,7 +187,7 @@ def test_plan(recipe, config, tmp_path, capsys):
     assert memory["params"] == 4 * params
     assert 8 * params <= memory["opt_state"] <= 8 * params + 64, "Adam keeps two moments"
     assert memory["batch"] == BATCH * (math.prod(SHAPE) + 8) // jax.device_count()
-    assert memory["activations"] > 12 * 12 * 4 * 4, "the layer of a picture waits for the backward pass"
+    assert memory["activations"] > 12 * 12 * 32 * 4, "the layer of a picture waits for the backward pass"
     assert memory["total"] == sum(memory[name] or 0 for name in memory if name not in ("total", "limit"))
     unknown = planning.plan(config)
     assert unknown["steps"] is None
