@@ -374,7 +374,7 @@ VERBS = {
         files=True,
         overrides=False,
         says={
-            "workdir": "run folder, or several, A,B,C; they may stand after the verb as well",
+            "workdir": "run folder, or several, A,B,C; the same as A B C after the verb",
             "to": "file to write; default: report.html in the run folder, of several runs comparison.html here",
         },
     ),
