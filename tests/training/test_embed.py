@@ -10,7 +10,7 @@ from cnnjax.core.mesh import make_mesh
 from cnnjax.core.rundir import RunDir
 from cnnjax.models import create_model
 from cnnjax.run import evaluate, train
-from cnnjax.training.measure import Judge
+from cnnjax.training.measure import Judge, data_of
 from cnnjax.training.trained import open_run
 
 
@@ -35,7 +35,7 @@ def test_positions_are_averaged():
 def test_report_finds_the_nearest_training_pictures(tiny, tmp_path):
     train(tiny(train__steps=1, optimizer__lr=1e-4, evaluate__report=True), tmp_path / "run")
     run = open_run(tmp_path / "run")
-    judge = Judge(run, make_mesh(), "test")
+    judge = Judge(run, data_of(run, None), make_mesh(), "test")
     training = judge.dataset.split("train")
     embed = jax.jit(lambda images: run.parts.model.embed(run.variables, run.parts.views(images, None)[0]))
     mistakes = files.read_json(RunDir(tmp_path / "run").errors("test"))["mistakes"][:12]
