@@ -188,8 +188,8 @@ class Train:
     accumulate: int = option(1, "micro-batches a step", low=1)
     steps_per_dispatch: int | None = option(
         None,
-        "steps the device takes in one go on resident pictures; none: 32 on GPU and TPU, 1 on CPU, where small nets "
-        "without strides gain by more",
+        "steps the device takes in one go on resident pictures; none: 32 on GPU and TPU, 1 on CPU, where only "
+        "LeNet-5 gains by more",
         low=1,
         high=1024,
     )
