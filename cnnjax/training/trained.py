@@ -15,11 +15,12 @@ import numpy as np
 from cnnjax import recipes
 from cnnjax.config import Experiment
 from cnnjax.core import files, trees
-from cnnjax.core.arrays import HostArray, Tree
+from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, decode
 from cnnjax.data.listing import read_file
+from cnnjax.models.convolution import plain
 from cnnjax.training.assemble import assemble, state_shapes
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length
@@ -66,7 +67,13 @@ class Run:
 
     @functools.cached_property
     def _predict(self) -> Callable[..., Any]:
-        return jax.jit(functools.partial(predict_step, parts=self.parts, temperature=self.temperature))
+        step = functools.partial(predict_step, parts=self.parts, temperature=self.temperature)
+
+        def once(variables: Tree, batch: Batch) -> Array:
+            with plain():  # the faster forms take longer to compile than a few pictures take
+                return step(variables, batch)
+
+        return jax.jit(once)
 
     @functools.cached_property
     def _logits(self) -> Callable[..., Any]:
