@@ -222,7 +222,7 @@ def test_a_run_traces_once_and_never_copies_its_state(tiny, tmp_path, monkeypatc
             gone.extend(leaf.is_deleted() for leaf in first)
             return end
 
-    monkeypatch.setattr("cnnjax.run.train_step", traced)
+    monkeypatch.setattr("cnnjax.training.assemble.train_step", traced)
     monkeypatch.setattr("cnnjax.run.Loop", Watched)
     train(tiny(train__epochs=3), tmp_path / "run")
     assert len(losses(tmp_path / "run")) == 15, "three epochs with their validations"
