@@ -62,17 +62,18 @@ class Side:
         """Returns images a second of one turn."""
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(f"{seconds}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(f"{seconds}\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
         if not answer:
             raise SystemExit("a side ended; its message is above")
         done = json.loads(answer)
         return float(done["images"] / done[self.clock])
 
     def end(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
         self.process.kill()
         self.process.wait()
 

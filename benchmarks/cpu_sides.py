@@ -24,7 +24,7 @@ PATTERNS = {
     "six_conv": "[conv32 >> relu] * 2 >> pool >> [conv64 >> relu] * 2 >> pool >> [conv128 >> relu] * 2 >> pool "
     ">> fc128 >> relu >> drop0.5",
 }
-EPOCH, EPOCH_BATCH = 60_000, 128
+EPOCH_BATCH = 128
 
 
 def pattern(net: str) -> str:
@@ -201,12 +201,14 @@ def torch_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
 def cnnjax_epochs(net: str, options: argparse.Namespace) -> None:
     """`cnnjax.train` on the recipe's data, which waits at the end of each epoch for the next turn."""
     import cnnjax
+    from cnnjax import data
     from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
 
     name = net if net not in PATTERNS else f"plain:{PATTERNS[net]}"
-    steps = -(-EPOCH // EPOCH_BATCH)
+    source = Data(source=options.source, batch_size=EPOCH_BATCH, val_fraction=0.0)
+    steps = -(-len(data.prepare(source, options.data_dir).split("train")) // EPOCH_BATCH)
     config = Experiment(
-        data=Data(source=options.source, batch_size=EPOCH_BATCH, val_fraction=0.0),
+        data=source,
         augment=Augment(normalize="unit"),
         model=Model(name=name, num_classes=10, input_size=(28, 28, 1)),
         optimizer=Optimizer(name="adam", lr=0.001),
@@ -232,8 +234,7 @@ def keras_epochs(net: str, options: argparse.Namespace) -> None:
 
     dataset = data.prepare(Data(source=options.source, val_fraction=0.0), options.data_dir)
     split = dataset.split("train")
-    images, labels = np.asarray(split.images)[:EPOCH], np.asarray(split.labels)[:EPOCH]
-    images = images.astype(np.float32) / 255
+    images, labels = split.gather(np.arange(len(split))).astype(np.float32) / 255, np.asarray(split.labels)
     layers, flat = [keras.Input((28, 28, 1))], False
     for kind, rest in words(net):
         if kind == "conv":
@@ -253,7 +254,7 @@ def keras_epochs(net: str, options: argparse.Namespace) -> None:
             layers.append(kinds[kind](*[float(rest)] if kind == "drop" else []))
     model = keras.Sequential([*layers, keras.layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.001), loss, ["accuracy"])
+    model.compile(keras.optimizers.Adam(0.001), loss, metrics=["accuracy"])
     turn = Turn()
     for _ in range(options.epochs):
         turn.begin()

@@ -72,7 +72,8 @@ def _is_thin(case: Case) -> bool:
 
 def _is_square(case: Case) -> bool:
     """3x3 at stride 1, and enough channels for Winograd's additions to be small beside its products."""
-    return case.kernel[:2] == (3, 3) and case.stride == (1, 1) and min(case.kernel[2:]) >= 64
+    channels = case.kernel[2:]
+    return case.kernel[:2] == (3, 3) and case.stride == (1, 1) and min(channels) >= 32 and max(channels) >= 64
 
 
 def _tiles(case: Case) -> int:
