@@ -39,6 +39,8 @@ from cnnjax.training.assemble import (
     overfit_indices,
     resolve,
     state_shapes,
+    stated_shapes,
+    training_rows,
 )
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.loop import Length, Loop, Record
@@ -101,14 +103,7 @@ def train(
     start = int(state.step)
     _announce(config, parts, dataset, length, mesh, start)
     load = loader(config, dataset, mesh)
-    rows = data.TrainingRows(
-        config.train.seed,
-        count,
-        config.data.batch_size,
-        start=start,
-        stop=length.steps,
-        alternate=config.augment.alternate,
-    )
+    rows = training_rows(config, length, start)
     function, batches, most = dispatches(config, load(training, chosen), rows, length)
     step, batches = _compile(function, parts, state, batches, mesh)
     validate = _validator(parts, dataset, load, mesh) if validates else None
@@ -296,14 +291,10 @@ def summarise(
     """
     if workdir is not None:
         run = open_run(workdir)
-        return summary.summarise(run.parts.model), trees.digest(run.variables)
+        return summary.summarise(run.parts.model), run.params_digest
     if config is None:
         return summary.summarise(create_model(model or "", num_classes, input_size=input_size)), None
-    if config.model.input_size is None or config.model.num_classes is None:
-        raise UserError(
-            "this recipe takes its input size and number of classes from the data; set config.model.input_size=H,W,C "
-            "and config.model.num_classes=K"
-        )
+    stated_shapes(config)
     return summary.summarise(build_model(config)), None
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.augment import draw
-from cnnjax.core.arrays import Array
+from cnnjax.core.arrays import Array, centre
 
 Fill = Literal["constant", "nearest", "reflect", "wrap"]
 
@@ -25,11 +25,8 @@ ROUNDING = 1e-4
 
 
 def center_crop(images: Array, size: tuple[int, int]) -> Array:
-    """Cuts the centre of [N, H, W, C] to [N, h, w, C]; half an odd margin is rounded to the even number.
-
-    So does torchvision: of a margin of 11 pixels 6 lie above and 5 below.
-    """
-    top, left = round((images.shape[1] - size[0]) / 2), round((images.shape[2] - size[1]) / 2)
+    """Cuts the centre of [N, H, W, C] to [N, h, w, C]."""
+    top, left = centre(images.shape[1:3], size)
     return images[:, top : top + size[0], left : left + size[1]]
 
 

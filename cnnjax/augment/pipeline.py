@@ -26,12 +26,11 @@ from cnnjax.augment.mix import mix
 from cnnjax.augment.normalise import normalise
 from cnnjax.augment.policy import resolve
 from cnnjax.config import Augment
-from cnnjax.core.arrays import Array
+from cnnjax.core.arrays import Array, Size, centre
 from cnnjax.core.errors import UserError
 from cnnjax.core.keys import per_picture
 from cnnjax.core.statistics import Statistics
 
-Size: TypeAlias = tuple[int, int]
 Views: TypeAlias = Callable[[Array, Size], Array]
 
 
@@ -116,7 +115,7 @@ def centre_view(
       canvas: whether it lies on one.
     """
     if not canvas and config.crop not in ("resized", "scaled"):
-        top, left = round((size[0] - input_size[0]) / 2), round((size[1] - input_size[1]) / 2)
+        top, left = centre(size, input_size)
         return float(top), float(left), float(top + input_size[0]), float(left + input_size[1])
     scale = config.eval_resize * min(size[0] / input_size[0], size[1] / input_size[1])
     height, width = scale * input_size[0], scale * input_size[1]

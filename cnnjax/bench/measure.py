@@ -27,6 +27,7 @@ from cnnjax.data.resident import take
 from cnnjax.data.stream import IN_FLIGHT
 from cnnjax.training import assemble
 from cnnjax.training.loop import Length
+from cnnjax.training.measure import input_advice
 from cnnjax.training.step import Parts, as_targets, eval_step, train_step
 
 WARM_UP = 3  # steps
@@ -178,14 +179,7 @@ def _batches(
         noise = itertools.repeat(put(made_up.batch_of(config, dataset, raw=raw), by_batch(mesh)))
         return _augment_step if input_only else train_step, iter(noise)
     split, endless = dataset.split("train"), dataclasses.replace(length, steps=1 << 31)
-    rows = data.TrainingRows(
-        config.train.seed,
-        len(split),
-        length.batch_size,
-        start=0,
-        stop=endless.steps,
-        alternate=config.augment.alternate,
-    )
+    rows = assemble.training_rows(config, endless)
     source = assemble.loader(config, dataset, mesh)(split, None)
     if input_only:
         return _augment_step, source.batches(rows)
@@ -291,13 +285,7 @@ def _verdict(config: Experiment, dataset: Dataset, taken: _Taken, *, synthetic: 
     if input_only:
         return "the input alone; input-bound in training where bench --synthetic gives more images/s than this"
     share = taken.data_wait / statistics.mean(taken.seconds)
-    told = not synthetic and meters.input_bound(
-        share,
-        resident=assemble.is_resident(config, dataset),
-        fits=data.fits(dataset),
-        encoded=dataset.store == "encoded",
-        threads=config.data.threads,
-    )
+    told = not synthetic and input_advice(share, config, dataset)
     return told or f"compute-bound: the device waits for pictures {share:.0%} of the time"
 
 

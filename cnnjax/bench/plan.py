@@ -1,6 +1,5 @@
 """`cnnjax plan`: what a training will take, told from shapes alone before a picture is read or a byte allocated."""
 
-import functools
 import math
 from typing import Any
 
@@ -48,11 +47,7 @@ def plan(config: Experiment, *, pictures: int | None = None) -> dict[str, Any]:
     assemble.check_pictures(parts, dataset)
     state = assemble.state_shapes(parts)
     batch = synthetic.batch_shapes(config, dataset, raw=True)
-    shardings = replicated(mesh), by_batch(mesh)
-    step = jax.jit(
-        functools.partial(train_step, parts=parts), donate_argnums=0, in_shardings=shardings, out_shardings=shardings[0]
-    )
-    compiled = step.lower(state, batch).compile()
+    compiled = assemble.compiled(train_step, parts, _on(state, replicated(mesh)), _on(batch, by_batch(mesh)), mesh)
     net = summary.summarise(parts.model)
     flops = (compiled.cost_analysis() or {}).get("flops")
     known = pictures is not None or config.train.steps is not None
@@ -73,6 +68,11 @@ def plan(config: Experiment, *, pictures: int | None = None) -> dict[str, Any]:
         "steps_per_epoch": length.steps_per_epoch if pictures else None,
         "memory": _memory(state, batch, compiled, mesh.size),
     }
+
+
+def _on(shapes: Any, sharding: Any) -> Any:
+    """The same shapes, of arrays that lie so."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
 
 
 def _memory(state: Any, batch: Any, compiled: Any, devices: int) -> dict[str, int | None]:

@@ -8,9 +8,9 @@ import numpy as np
 from cnnjax.config import Experiment
 from cnnjax.core import keys
 from cnnjax.core.arrays import Tree
-from cnnjax.core.errors import UserError
 from cnnjax.core.statistics import Statistics
 from cnnjax.data import Dataset, rule_of
+from cnnjax.training.assemble import stated_shapes
 
 PICTURES = 1 << 20  # training pictures where nobody knows better
 
@@ -21,18 +21,13 @@ def dataset_of(config: Experiment, pictures: int = PICTURES) -> Dataset:
     Raises:
       UserError: the recipe leaves the input size or the number of classes to the data.
     """
-    model, options = config.model, config.data
-    if model.input_size is None or model.num_classes is None:
-        raise UserError(
-            "this recipe takes its input size and number of classes from the data; set config.model.input_size=H,W,C "
-            "and config.model.num_classes=K"
-        )
-    height, width = options.size or model.input_size[:2]
-    channels = model.input_size[2]
+    (*sides, channels), classes = stated_shapes(config)
+    options = config.data
+    height, width = options.size or sides
     axes = np.eye(channels)
     return Dataset(
         folder=None,  # type: ignore[arg-type]
-        class_names=tuple(f"class {number}" for number in range(model.num_classes)),
+        class_names=tuple(f"class {number}" for number in range(classes)),
         multi_label=False,
         counts={"train": pictures},
         shape=(height, width, channels),
@@ -61,7 +56,7 @@ def batch_shapes(config: Experiment, dataset: Dataset, *, raw: bool) -> dict[str
       raw: uint8 pictures as they are stored; else float32 as the net sees them, cut, varied and normalised.
     """
     count, spec = config.data.batch_size, jax.ShapeDtypeStruct
-    images = spec((count, *dataset.shape), np.uint8) if raw else spec((count, *_input(config)), np.float32)
+    images = spec((count, *dataset.shape), np.uint8) if raw else spec((count, *stated_shapes(config)[0]), np.float32)
     shapes = {"images": images, "labels": spec((count,), np.int32), "position": spec((count,), np.uint32)}
     if raw and dataset.reading.resize == "pad":
         shapes["sizes"] = spec((count, 2), np.int32)
@@ -82,8 +77,3 @@ def batch_of(config: Experiment, dataset: Dataset, *, raw: bool) -> Tree:
     if "sizes" in shapes:
         batch["sizes"] = np.tile(np.array(dataset.shape[:2], np.int32), (count, 1))
     return batch
-
-
-def _input(config: Experiment) -> tuple[int, int, int]:
-    assert config.model.input_size is not None
-    return config.model.input_size

@@ -4,6 +4,7 @@ N pictures of a batch, H height, W width, C channels, K classes, V views. Sizes 
 [N, H, W, C], labels are int [N] or, multi-label and soft, float [N, K].
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -15,3 +16,13 @@ Tree: TypeAlias = dict[str, Any]
 """Nested dicts of arrays, as Flax variables are."""
 Batch: TypeAlias = dict[str, jax.Array]
 """`images` uint8 [N, H, W, C], `labels`, `position` (index in the sample stream) [N], and in evaluation `mask` [N]."""
+Size: TypeAlias = tuple[int, int]
+"""(height, width)."""
+
+
+def centre(outer: Sequence[int], inner: Size) -> Size:
+    """Returns (top, left) of the centre crop; half an odd margin is rounded to the even number.
+
+    So does torchvision: of a margin of 11 pixels 6 lie above and 5 below.
+    """
+    return round((outer[0] - inner[0]) / 2), round((outer[1] - inner[1]) / 2)

@@ -5,10 +5,7 @@ from typing import Literal
 import numpy as np
 
 from cnnjax.config import Data
-from cnnjax.core.arrays import HostArray
-
-Size = tuple[int, int]
-"""(height, width)"""
+from cnnjax.core.arrays import HostArray, Size, centre
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -69,7 +66,7 @@ def _centre(image: HostArray, size: Size, how: Interpolation) -> HostArray:
     height, width = image.shape[:2]
     whole = (high, high * width // height) if high * width >= wide * height else (wide * height // width, wide)
     resized = resample(image, whole, how)
-    top, left = round((whole[0] - high) / 2), round((whole[1] - wide) / 2)
+    top, left = centre(whole, size)
     return np.ascontiguousarray(resized[top : top + high, left : left + wide])
 
 

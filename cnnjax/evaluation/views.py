@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import jax.numpy as jnp
 
-from cnnjax.core.arrays import Array
+from cnnjax.core.arrays import Array, centre
 from cnnjax.core.registry import Registry
 
 View: TypeAlias = Callable[[Array, tuple[int, int]], Array]
@@ -16,8 +16,8 @@ VIEWS: Registry[View] = Registry("view")
 
 @VIEWS.add("single")
 def single(images: Array, size: tuple[int, int]) -> Array:
-    """Returns the centre crop as the only view; half an odd margin is rounded to the even number, as in torchvision."""
-    return _crop(images, size, *_centre(images, size))[None]
+    """Returns the centre crop as the only view."""
+    return _crop(images, size, *centre(images.shape[1:3], size))[None]
 
 
 @VIEWS.add("ten_crop")
@@ -27,7 +27,7 @@ def ten_crop(images: Array, size: tuple[int, int]) -> Array:
     Krizhevsky et al. 2012, section 4.1, who average the ten predictions after the soft-max.
     """
     bottom, right = images.shape[1] - size[0], images.shape[2] - size[1]
-    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), _centre(images, size)]
+    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), centre(images.shape[1:3], size)]
     return _mirrored(jnp.stack([_crop(images, size, top, left) for top, left in places]))
 
 
@@ -52,17 +52,13 @@ def mirror_shift(images: Array, size: tuple[int, int]) -> Array:
 
     The edges are reflected. Jordan 2024 (arXiv 2404.00498, section 3.5) counts the centre twice.
     """
-    centre = single(images, size)[0]
-    wide = jnp.pad(centre, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-    return _mirrored(jnp.stack([centre, _crop(wide, size, 0, 0), _crop(wide, size, 2, 2)]))
+    middle = single(images, size)[0]
+    wide = jnp.pad(middle, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    return _mirrored(jnp.stack([middle, _crop(wide, size, 0, 0), _crop(wide, size, 2, 2)]))
 
 
 def _mirrored(views: Array) -> Array:
     return jnp.concatenate([views, views[:, :, :, ::-1]])
-
-
-def _centre(images: Array, size: tuple[int, int]) -> tuple[int, int]:
-    return round((images.shape[1] - size[0]) / 2), round((images.shape[2] - size[1]) / 2)
 
 
 def _crop(images: Array, size: tuple[int, int], top: int, left: int) -> Array:

@@ -14,6 +14,7 @@ from jax import lax
 from cnnjax.core import trees
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
+from cnnjax.models import convolution
 from cnnjax.models.base import find, own_name
 from cnnjax.models.calls import Call, Calls, Empty
 from cnnjax.models.cards import Card
@@ -217,7 +218,9 @@ class Model:
             return module.head(module.features(images, train=False), train=False)
 
         images = jnp.zeros((1, *self.input_size), self.dtype)
-        logits, variables = self.module.init_with_output(key, images, method=call, mutable=["params", "batch_stats"])
+        collections = ["params", "batch_stats"]
+        with convolution.plain():  # nothing is computed here, and one operation is traced sooner than sixteen products
+            logits, variables = self.module.init_with_output(key, images, method=call, mutable=collections)
         return cast(Array, logits), cast(Tree, variables)
 
     @functools.cached_property

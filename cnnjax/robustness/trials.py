@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.core import files, keys, logs, trees
+from cnnjax.core import files, keys, logs
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import make_mesh, replicated
@@ -24,7 +24,7 @@ from cnnjax.robustness.changes import CHANGES
 from cnnjax.robustness.corruptions import CORRUPTIONS, SMALL
 from cnnjax.robustness.subject import SEED, Subject
 from cnnjax.training.assemble import loader
-from cnnjax.training.measure import data_of, evaluation_size, split_of
+from cnnjax.training.measure import data_of, evaluation_size, network, split_of
 from cnnjax.training.trained import Which, open_run
 
 CORRUPTED = "corruptions"
@@ -103,13 +103,7 @@ def study(
     size = min(evaluation_size(run.config, mesh), -(-len(chosen) // mesh.size) * mesh.size)
     rows = [{"index": i, "mask": mask, "position": i.astype(np.uint32)} for i, mask in batches(len(chosen), size)]
     means = _measure(subject, source, rows, trials)
-    report: dict[str, Any] = {
-        "split": pictures.name,
-        "count": len(chosen),
-        "checkpoint": run.checkpoint,
-        "step": run.step,
-    }
-    report |= {"params_digest": trees.digest(run.variables)}
+    report: dict[str, Any] = {"split": pictures.name, "count": len(chosen), **network(run)}
     report |= _arranged(means, trials, tests, attacks, steps, target, run.parts.model.input_size)
     folder = RunDir(workdir)
     files.write_json(folder.evaluation(f"{pictures.name}_robustness"), report)

@@ -52,6 +52,16 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
     return dataclasses.replace(config, data=pictures, model=model, augment=augment)
 
 
+def stated_shapes(config: Experiment) -> tuple[tuple[int, int, int], int]:
+    """Input size and number of classes of a recipe that does not leave them to the data; UserError where it does."""
+    if config.model.input_size is None or config.model.num_classes is None:
+        raise UserError(
+            "this recipe takes its input size and number of classes from the data; set config.model.input_size=H,W,C "
+            "and config.model.num_classes=K"
+        )
+    return config.model.input_size, config.model.num_classes
+
+
 def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
     """The model of a config whose input size and number of classes are known.
 
@@ -167,6 +177,18 @@ def loader(config: Experiment, dataset: Dataset, mesh: Mesh) -> Callable[[Split,
         return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
     prefetch = config.data.prefetch
     return lambda split, indices: data.Streamed(split, mesh, indices, threads=threads, prefetch=prefetch)
+
+
+def training_rows(config: Experiment, length: Length, start: int = 0) -> data.TrainingRows:
+    """Which pictures the steps behind `start` take."""
+    return data.TrainingRows(
+        config.train.seed,
+        length.pictures,
+        length.batch_size,
+        start=start,
+        stop=length.steps,
+        alternate=config.augment.alternate,
+    )
 
 
 def dispatches(

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnjax import data
 from cnnjax.config import Experiment
-from cnnjax.core import files, logs, meters, trees
+from cnnjax.core import files, logs, meters
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import replicated
@@ -107,13 +107,12 @@ def _relabelled(labels: HostArray, outputs: HostArray, width: int) -> HostArray:
 
 def identity(run: Run) -> dict[str, Any]:
     """Which network was measured, and how it looked at the pictures."""
-    return {
-        "checkpoint": run.checkpoint,
-        "step": run.step,
-        "params_digest": trees.digest(run.variables),
-        **look(run.config),
-        "calibrated": run.calibrated,
-    }
+    return {**network(run), **look(run.config), "calibrated": run.calibrated}
+
+
+def network(run: Run) -> dict[str, Any]:
+    """Which network was measured: checkpoint, step, params_digest."""
+    return {"checkpoint": run.checkpoint, "step": run.step, "params_digest": run.params_digest}
 
 
 def reported(run: Run, split: str) -> dict[str, Any]:
@@ -133,21 +132,25 @@ def look(config: Experiment) -> dict[str, Any]:
     return {"views": config.evaluate.views, "scales": list(config.evaluate.scales), "input_size": list(size)}
 
 
-def watch_input(config: Experiment, dataset: Dataset) -> Callable[[Record], None]:
-    """Says once, with what would help, that the devices wait for pictures: over two log lines, as one may be chance."""
-    advice = functools.partial(
-        meters.input_bound,
+def input_advice(share: float, config: Experiment, dataset: Dataset) -> str:
+    """What `meters.input_bound` says of a recipe and its data where the devices wait for a share of the time."""
+    return meters.input_bound(
+        share,
         resident=is_resident(config, dataset),
         fits=data.fits(dataset),
         encoded=dataset.store == "encoded",
         threads=config.data.threads,
     )
+
+
+def watch_input(config: Experiment, dataset: Dataset) -> Callable[[Record], None]:
+    """Says once, with what would help, that the devices wait for pictures: over two log lines, as one may be chance."""
     shares: list[float] = []
     told: list[str] = []
 
     def watch(record: Record) -> None:
         shares.append(record["data_wait"])
-        if len(shares) >= 2 and not told and (text := advice(min(shares[-2:]))):
+        if len(shares) >= 2 and not told and (text := input_advice(min(shares[-2:]), config, dataset)):
             told.append(text)
             logs.say(text)
 

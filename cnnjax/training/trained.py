@@ -58,12 +58,17 @@ class Run:
         """Class names in the order of the probabilities."""
         return self.dataset.class_names
 
+    @functools.cached_property
+    def params_digest(self) -> str:
+        """Of the variables, `trees.digest`; found once, since it reads all of them."""
+        return trees.digest(self.variables)
+
     @property
     def calibration(self) -> float | None:
         """The temperature that was fitted to this checkpoint, None without one."""
         path = self.folder.calibration
         saved = files.read_json(path) if path.is_file() else {}
-        return saved["temperature"] if saved.get("params_digest") == trees.digest(self.variables) else None
+        return saved["temperature"] if saved.get("params_digest") == self.params_digest else None
 
     @functools.cached_property
     def _predict(self) -> Callable[..., Any]:

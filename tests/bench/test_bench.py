@@ -101,15 +101,19 @@ def test_several_steps_a_dispatch_are_counted_one_by_one(config, pictures, most,
     assert 2 * forward < report["flops_per_step"] < 4 * forward
 
 
-def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch):
-    """A read that sleeps 40 ms a batch bounds both numbers from outside, and is named with its remedy."""
+def read_slowly(monkeypatch, seconds):
     gather = Split.gather
 
     def slow(self, indices, out=None, *, threads=1):
-        time.sleep(0.04)
+        time.sleep(seconds)
         return gather(self, indices, out, threads=threads)
 
     monkeypatch.setattr(Split, "gather", slow)
+
+
+def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch):
+    """A read that sleeps 40 ms a batch bounds both numbers from outside, and is named with its remedy."""
+    read_slowly(monkeypatch, 0.04)
     one_device(monkeypatch)
     config = override(config, {"data.loader": "streamed", "data.threads": 1, "data.prefetch": 1})
     for input_only in (False, True):
@@ -129,13 +133,7 @@ def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch):
 
 
 def test_training_says_once_that_it_waits(config, pictures, monkeypatch, tmp_path, capsys):
-    gather = Split.gather
-
-    def slow(self, indices, out=None, *, threads=1):
-        time.sleep(0.05)
-        return gather(self, indices, out, threads=threads)
-
-    monkeypatch.setattr(Split, "gather", slow)
+    read_slowly(monkeypatch, 0.05)
     one_device(monkeypatch)
     config = override(config, {"data.threads": 1, "data.prefetch": 1})
     train(override(config, {"data.loader": "streamed"}), tmp_path / "streamed")
