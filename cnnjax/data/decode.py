@@ -49,7 +49,8 @@ def load(content: bytes | HostArray, config: Data, name: str, channels: int | No
     Raises:
       BadPictureError: the content is no whole picture, over the limits, or has other channels.
     """
-    return fit(decode(content, config, name, channels, at_least=_needed(config)), config)
+    image, size = _read(content, config, name, channels, _needed(config))
+    return fit(image, config, size=size)
 
 
 def decode(
@@ -60,15 +61,22 @@ def decode(
     Args:
       at_least: a JPEG may come out smaller than it is, but not than this (height, width); None: full size.
     """
+    return _read(content, config, name, channels, at_least)[0]
+
+
+def _read(
+    content: bytes | HostArray, config: Data, name: str, channels: int | None, at_least: Size | None
+) -> tuple[HostArray, Size]:
+    """What `decode` returns, and the (height, width) at full size."""
     if not isinstance(content, bytes):
         image = _scale(np.asarray(content), config, name)
-        return _with_channels(image, channels, name)
+        return _whole(_with_channels(image, channels, name))
     if len(content) > config.max_bytes:
         raise BadPictureError(name, f"more than config.data.max_bytes={config.max_bytes} bytes")
     if not content:
         raise BadPictureError(name, "the file is empty")
     try:
-        image = _decode(content, config, name, channels, at_least)
+        image, size = _decode(content, config, name, channels, at_least)
     except (UserError, MemoryError, ModuleNotFoundError):  # a decoder that is not installed is no fault of the file
         raise
     except Exception as error:  # decoders raise whatever they like on damaged files
@@ -76,21 +84,28 @@ def decode(
         if type(error).__name__ == "UnidentifiedImageError":  # its own text ends in a memory address
             reason = "of no known picture format"
         raise BadPictureError(name, reason) from error
-    return _with_channels(image, channels, name)
+    return _with_channels(image, channels, name), size
 
 
-def _decode(content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None) -> HostArray:
+def _whole(image: HostArray) -> tuple[HostArray, Size]:
+    """A picture that was decoded at its full size."""
+    return image, (image.shape[0], image.shape[1])
+
+
+def _decode(
+    content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None
+) -> tuple[HostArray, Size]:
     if content[:6] == b"\x93NUMPY":
-        return _npy(content, config, name)
+        return _whole(_npy(content, config, name))
     if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         bands = _tiff_bands(content, config, name, channels)
         if bands is not None:
-            return _scale(bands, config, name)
+            return _whole(_scale(bands, config, name))
     if content[:3] == b"\xff\xd8\xff":
-        image = _jpeg(content, config, name, channels, at_least)
-        if image is not None:
-            return image
-    return _pillow(content, config, name, channels)
+        found = _jpeg(content, config, name, channels, at_least)
+        if found is not None:
+            return found
+    return _whole(_pillow(content, config, name, channels))
 
 
 def _npy(content: bytes, config: Data, name: str) -> HostArray:
@@ -109,7 +124,9 @@ def _check_pixels(height: int, width: int, config: Data, name: str) -> None:
         raise BadPictureError(name, f"{width} x {height} is more than config.data.max_pixels={config.max_pixels}")
 
 
-def _jpeg(content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None) -> HostArray | None:
+def _jpeg(
+    content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None
+) -> tuple[HostArray, Size] | None:
     """libjpeg-turbo without Pillow around it; None for what only Pillow can do (CMYK, stray bytes)."""
     import simplejpeg
 
@@ -129,7 +146,7 @@ def _jpeg(content: bytes, config: Data, name: str, channels: int | None, at_leas
         if "premature end" in str(error).lower():  # pixels are missing, though Pillow would pass some such files
             raise
         return None  # stray bytes between segments, met in old photographs, lose no pixel: Pillow passes over them
-    return np.ascontiguousarray(TURNS[turn](image))
+    return np.ascontiguousarray(TURNS[turn](image)), (height, width) if turn < 5 else (width, height)
 
 
 def _reduced(size: Size, needed: Size) -> Size:

@@ -10,12 +10,15 @@ from cnnjax.core.arrays import HostArray, Size, centre
 Interpolation = Literal["bilinear", "bicubic"]
 
 
-def fit(image: HostArray, config: Data) -> tuple[HostArray, Size]:
+def fit(image: HostArray, config: Data, *, size: Size | None = None) -> tuple[HostArray, Size]:
     """Brings uint8 [H, W, C] to `config.size` by `config.resize`; returns it and the true (height, width) on it.
 
     none: as it is. center: the smallest scale that covers the size, then its centre (AlexNet's rule), in whole pixels
     as torchvision and timm round them. squash: both sides to the size. pad: shrunk, if need be, until it fits the
     canvas, in its top left corner.
+
+    Args:
+      size: (height, width) of the picture, where `image` is a reduced decoding of it, whose sides are rounded.
     """
     height, width = image.shape[:2]
     if config.resize == "none":
@@ -25,7 +28,7 @@ def fit(image: HostArray, config: Data) -> tuple[HostArray, Size]:
     if config.resize == "squash":
         return resample(image, config.size, config.interpolation), config.size
     if config.resize == "center":
-        return _centre(image, config.size, config.interpolation), config.size
+        return _centre(image, config.size, config.interpolation, size), config.size
     true = _on_canvas((height, width), config.size)
     canvas = np.zeros((target_height, target_width, image.shape[2]), np.uint8)
     canvas[: true[0], : true[1]] = resample(image, true, config.interpolation)
@@ -57,15 +60,15 @@ def _on_canvas(size: Size, canvas: Size) -> Size:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def _centre(image: HostArray, size: Size, how: Interpolation) -> HostArray:
+def _centre(image: HostArray, size: Size, how: Interpolation, of: Size | None) -> HostArray:
     """Resizes one side to that of `size`, the other to less than a pixel under its exact length, and cuts the centre.
 
     Pillow could resize the centre alone, but takes its edges in float32, and some values are then off by one.
     """
-    image, (high, wide) = _strip(image, size), size
-    height, width = image.shape[:2]
+    strip, (high, wide) = _strip(image, size), size
+    height, width = of if of and strip.shape == image.shape else strip.shape[:2]
     whole = (high, high * width // height) if high * width >= wide * height else (wide * height // width, wide)
-    resized = resample(image, whole, how)
+    resized = resample(strip, whole, how)
     top, left = centre(whole, size)
     return np.ascontiguousarray(resized[top : top + high, left : left + wide])
 
