@@ -37,9 +37,8 @@ class Side:
         root = str(SIDES.parents[1])
         environment = {**os.environ, "PYTHONPATH": root, "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2"}
         arguments = [side, net]
-        if side.startswith("cnnjax"):
-            devices = options.devices or (1 if side == "cnnjax_one_device" else options.cores)
-            environment |= {"JAX_NUM_CPU_DEVICES": str(devices)} | MALLOC
+        if side.startswith("cnnjax") and (devices := 1 if side == "cnnjax_one_device" else options.devices):
+            environment["JAX_NUM_CPU_DEVICES"] = str(devices)
         if side.endswith("_malloc"):
             environment |= MALLOC
         arguments += ["--plain"] if side == "cnnjax_plain" else []
@@ -100,7 +99,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each turn, at least a step")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--devices", type=int, help="devices that cnnjax's cores are; default: each one")
+    parser.add_argument("--devices", type=int, help="devices that cnnjax's cores are; default: as it decides")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--torch_malloc", action="store_true", help="PyTorch under cnnjax's setting of malloc as well")
     parser.add_argument("--plain", action="store_true", help="cnnjax with XLA's own convolutions as well")

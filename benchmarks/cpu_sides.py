@@ -55,19 +55,22 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
     """The library's own training step on random pictures that are on the devices already, as training runs it."""
     import jax
 
-    from cnnjax.config import Augment, Experiment, Model, Optimizer
+    from cnnjax.config import Augment, Data, Experiment, Model, Optimizer
     from cnnjax.core.mesh import by_batch, make_mesh, replicated
     from cnnjax.models import convolution
     from cnnjax.models.base import find
     from cnnjax.optim import optimizers, schedules
-    from cnnjax.training.assemble import build_model, first_state
+    from cnnjax.training.assemble import build_model, first_state, mesh_of
     from cnnjax.training.step import Parts, train_step
 
+    make_mesh()  # as training does: before jax starts, memory and devices are settled
     entry, count = find(net), BATCH[net]
     optimizer = Optimizer(name="sgd", lr=0.01, momentum=0.9)
     size = entry.card.input_size
     model = Model(name=net, num_classes=entry.card.num_classes, input_size=size)
-    config = Experiment(model=model, optimizer=optimizer, augment=Augment(normalize="unit"))
+    config = Experiment(
+        data=Data(batch_size=count), model=model, optimizer=optimizer, augment=Augment(normalize="unit")
+    )
     rng = np.random.default_rng(0)
     images = rng.normal(size=(count, *size)).astype(np.float32)
     batch = {"images": images, "labels": rng.integers(0, entry.card.num_classes, count), "position": np.arange(count)}
@@ -77,9 +80,10 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
         optimizer=optimizers.optimizer(optimizer),
         schedule=schedules.schedule(optimizer, steps=10**6, steps_per_epoch=1000),
         augment=lambda images, targets, *_: (images, targets),
+        normalise=lambda images: images,
         views=lambda images, *_: images[None],
     )
-    mesh = make_mesh()
+    mesh = mesh_of(parts)
     batch = jax.device_put(batch, by_batch(mesh))
     state = jax.jit(functools.partial(first_state, parts), out_shardings=replicated(mesh))()
     step = jax.jit(functools.partial(train_step, parts=parts), donate_argnums=0, out_shardings=replicated(mesh))

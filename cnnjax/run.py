@@ -18,7 +18,7 @@ from cnnjax import data, recipes
 from cnnjax.config import Experiment
 from cnnjax.core import files, logs, meters, trees
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import check_batch, fitted, make_mesh, replicated
+from cnnjax.core.mesh import check_batch, make_mesh, replicated
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
 from cnnjax.evaluation import gallery, neighbours
@@ -36,6 +36,7 @@ from cnnjax.training.assemble import (
     dispatches,
     first_state,
     loader,
+    mesh_of,
     overfit_indices,
     resolve,
     state_shapes,
@@ -78,9 +79,8 @@ def train(
     _keep_compiled(data_dir)
     if config.model.name == "knn":
         return _nearest_neighbours(config, run, data_dir)
-    mesh = fitted(make_mesh(), config.data.batch_size, config.train.accumulate)
     config = transfer.inherit(config, run)
-    _check_early(config, run, mesh)
+    _check_early(config, run)
     dataset = data.prepare(config.data, data_dir)
     config = resolve(config, dataset)
     training = dataset.split("train")
@@ -93,7 +93,7 @@ def train(
     check_pictures(parts, dataset)
     claim.check_same_run(run, config, dataset)
 
-    checkpoints = Checkpoints(run.checkpoints)
+    checkpoints, mesh = Checkpoints(run.checkpoints), mesh_of(parts)
     state, progress = _begin_or_go_on(parts, dataset.class_names, checkpoints, length, mesh)
     claim.describe_run(run, config, dataset)
     if progress.finished:
@@ -335,9 +335,9 @@ def _keep_compiled(data_dir: str | Path | None) -> None:
         jax.config.update("jax_compilation_cache_dir", str(Path(data_dir or data.default_data_dir()) / "compiled"))
 
 
-def _check_early(config: Experiment, run: RunDir, mesh: Any) -> None:
+def _check_early(config: Experiment, run: RunDir) -> None:
     """What is wrong without a look at the data is told before they are prepared, which can take hours."""
-    check_batch(config.data.batch_size, mesh, config.train.accumulate)
+    check_batch(config.data.batch_size, make_mesh(), config.train.accumulate)
     _ = OPTIMIZERS[config.optimizer.name]
     if config.model.input_size and config.model.num_classes:
         build_model(config)

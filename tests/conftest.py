@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -27,6 +28,23 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def use_devices(patch, count):
+    """Everything that is run from now on has so many devices, until `patch` is undone."""
+    import jax
+    import numpy as np
+
+    mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:count]), ("data",))
+    for name, module in list(sys.modules.items()):
+        if name.startswith("cnnjax.") and hasattr(module, "make_mesh"):
+            patch.setattr(module, "make_mesh", lambda: mesh)
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Returns f(count), after which runs have so many devices, of the eight that there are."""
+    return lambda count: use_devices(monkeypatch, count)
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -41,8 +40,8 @@ DEEP = {path for path in CONFIGS if path.stem.endswith(("_imagenet", "_cifar10")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(DEEP), ids=lambda path: path.stem)
-def test_smoke_variant_takes_three_steps(path, tmp_path, monkeypatch):
-    monkeypatch.setattr("cnnjax.run.make_mesh", lambda: jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",)))
+def test_smoke_variant_takes_three_steps(path, tmp_path, devices):
+    devices(1)
     variant = ":smoke" if path.stem.endswith("_imagenet") else ""
     overrides = {} if variant else {"data.source": "fake:32x32x3,10", "train.steps": 3, "train.log_every": 1}
     report = train(recipes.load(f"{path}{variant}", overrides).config, tmp_path / "run")
@@ -53,9 +52,8 @@ def test_smoke_variant_takes_three_steps(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "path", [path for path in CONFIGS if path not in DEEP and path.stem != KNN], ids=lambda path: path.stem
 )
-def test_recipe_trains_three_steps(path, tmp_path, monkeypatch):
-    # Eight copies of AlexNet and its velocity on two cores prove nothing that the small nets of tests/training do not.
-    monkeypatch.setattr("cnnjax.run.make_mesh", lambda: jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",)))
+def test_recipe_trains_three_steps(path, tmp_path, devices):
+    devices(1)
     recipe = recipes.load(str(path))
     height, width, channels = recipe.config.model.input_size or (40, 40, 3)
     if recipe.config.data.size:

@@ -20,7 +20,7 @@ from cnnjax.config import Experiment
 from cnnjax.core import meters
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import by_batch, check_batch, fitted, make_mesh, replicated
+from cnnjax.core.mesh import by_batch, check_batch, make_mesh, replicated
 from cnnjax.data import Dataset
 from cnnjax.data.feed import put
 from cnnjax.data.resident import take
@@ -72,13 +72,13 @@ def bench(
     if config.model.name == "knn":
         raise UserError("knn trains nothing, so there is no step to measure; give a recipe with another model")
     config = recipes.validate(config)
-    mesh = fitted(make_mesh(), config.data.batch_size, config.train.accumulate)
-    check_batch(config.data.batch_size, mesh, config.train.accumulate)
+    check_batch(config.data.batch_size, make_mesh(), config.train.accumulate)
     dataset = made_up.dataset_of(config) if synthetic else data.prepare(config.data, data_dir)
     config = assemble.resolve(config, dataset)
     count, size = dataset.counts["train"], config.data.batch_size
     length = Length.of(config.train, pictures=count, batch_size=size)
     parts = assemble.assemble(config, dataset, length)
+    mesh = assemble.mesh_of(parts)
     if synthetic and not augment:
         parts = prepared(parts)
     else:

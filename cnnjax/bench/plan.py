@@ -9,7 +9,7 @@ from cnnjax import recipes
 from cnnjax.bench import synthetic
 from cnnjax.config import Experiment
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import by_batch, check_batch, fitted, make_mesh, replicated
+from cnnjax.core.mesh import by_batch, check_batch, make_mesh, replicated
 from cnnjax.models import summary
 from cnnjax.training import assemble
 from cnnjax.training.loop import Length
@@ -37,13 +37,13 @@ def plan(config: Experiment, *, pictures: int | None = None) -> dict[str, Any]:
     if config.model.name == "knn":
         raise UserError("knn trains nothing, so there is nothing to plan; give a recipe with another model")
     config = recipes.validate(config)
-    mesh = fitted(make_mesh(), config.data.batch_size, config.train.accumulate)
     size = config.data.batch_size
-    check_batch(size, mesh, config.train.accumulate)
+    check_batch(size, make_mesh(), config.train.accumulate)
     dataset = synthetic.dataset_of(config, pictures or synthetic.PICTURES)
     config = assemble.resolve(config, dataset)
     length = Length.of(config.train, pictures=dataset.counts["train"], batch_size=size)
     parts = assemble.assemble(config, dataset, length)
+    mesh = assemble.mesh_of(parts)
     assemble.check_pictures(parts, dataset)
     state = assemble.state_shapes(parts)
     batch = synthetic.batch_shapes(config, dataset, raw=True)

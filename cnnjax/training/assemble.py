@@ -17,7 +17,7 @@ from cnnjax.config import Evaluate, Experiment
 from cnnjax.core import keys, trees
 from cnnjax.core.arrays import Batch
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import replicated
+from cnnjax.core.mesh import fitted, make_mesh, replicated
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import views
 from cnnjax.models import Model, create_model
@@ -153,6 +153,13 @@ def first_state(parts: Parts) -> TrainState:
 def state_shapes(parts: Parts) -> TrainState:
     """The same as shapes, for restoring into."""
     return jax.eval_shape(functools.partial(first_state, parts))
+
+
+def mesh_of(parts: Parts) -> Mesh:
+    """The devices that train together."""
+    mesh, config = make_mesh(), parts.config
+    parameters = trees.size(state_shapes(parts).params)
+    return fitted(mesh, config.data.batch_size, config.train.accumulate, parameters=parameters)
 
 
 def overfit_indices(config: Experiment, pictures: int) -> np.ndarray | None:

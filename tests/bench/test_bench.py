@@ -50,20 +50,14 @@ def recipe(config, tmp_path, monkeypatch):
     return str(path)
 
 
-def one_device(monkeypatch):
-    mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",))
-    monkeypatch.setattr("cnnjax.bench.measure.make_mesh", lambda: mesh)
-    monkeypatch.setattr("cnnjax.run.make_mesh", lambda: mesh)
-
-
 def listing(folder):
     return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
 
 
 @pytest.mark.parametrize("flags", [[], ["--augment"]])
-def test_synthetic_never_touches_the_data(recipe, config, tmp_path, capsys, monkeypatch, flags):
+def test_synthetic_never_touches_the_data(recipe, config, tmp_path, capsys, flags, devices):
     if flags:  # the other time on all devices
-        one_device(monkeypatch)
+        devices(1)
     before = listing(tmp_path)
     assert main(["bench", "--config", recipe, "--synthetic", *flags, "--steps", "3", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -89,9 +83,9 @@ def test_synthetic_never_touches_the_data(recipe, config, tmp_path, capsys, monk
 
 
 @pytest.mark.parametrize("most", [1, 4])
-def test_several_steps_a_dispatch_are_counted_one_by_one(config, pictures, most, monkeypatch):
+def test_several_steps_a_dispatch_are_counted_one_by_one(config, pictures, most, devices):
     """As training takes them: the same operations a step, and the clock of all steps divided among them."""
-    one_device(monkeypatch)
+    devices(1)
     config = override(config, {"train.steps_per_dispatch": most, "train.log_every": 100, "data.loader": "resident"})
     began = time.perf_counter()
     report = measure.bench(config, steps=6)
@@ -111,10 +105,10 @@ def read_slowly(monkeypatch, seconds):
     monkeypatch.setattr(Split, "gather", slow)
 
 
-def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch):
+def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch, devices):
     """A read that sleeps 40 ms a batch bounds both numbers from outside, and is named with its remedy."""
     read_slowly(monkeypatch, 0.04)
-    one_device(monkeypatch)
+    devices(1)
     config = override(config, {"data.loader": "streamed", "data.threads": 1, "data.prefetch": 1})
     for input_only in (False, True):
         report = measure.bench(config, input_only=input_only, steps=10)
@@ -132,9 +126,9 @@ def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch):
             assert "config.data.loader=resident" in told[-1]
 
 
-def test_training_says_once_that_it_waits(config, pictures, monkeypatch, tmp_path, capsys):
+def test_training_says_once_that_it_waits(config, pictures, monkeypatch, tmp_path, capsys, devices):
     read_slowly(monkeypatch, 0.05)
-    one_device(monkeypatch)
+    devices(1)
     config = override(config, {"data.threads": 1, "data.prefetch": 1})
     train(override(config, {"data.loader": "streamed"}), tmp_path / "streamed")
     assert capsys.readouterr().err.count("input-bound") == 1

@@ -36,3 +36,10 @@ def test_cores_share_what_divides_evenly_and_keep_work_enough(monkeypatch):
     sizes = {64: 8, 60: 6, 62: 2, 61: 1, 16: 2, 15: 1, 1: 1}
     assert {batch: fitted(make_mesh(), batch).size for batch in sizes} == sizes
     assert fitted(make_mesh(), 64, 4).size == 2
+
+
+def test_many_parameters_and_few_pictures_are_left_to_one_device(monkeypatch):
+    assert fitted(make_mesh(), 16, parameters=61_000_000).size == 8, "devices that were asked for stay"
+    monkeypatch.setattr("cnnjax.core.startup.devices_are_given", lambda: False)
+    sizes = {16: 1, 64: 1, 512: 8}
+    assert {batch: fitted(make_mesh(), batch, parameters=61_000_000).size for batch in sizes} == sizes

@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +11,7 @@ from cnnjax.config import Data, Experiment, Model, Optimizer, Train
 from cnnjax.recipes import override
 from cnnjax.robustness import CHANGES, CORRUPTIONS, Subject
 from cnnjax.run import evaluate, open_run, train
+from tests.conftest import use_devices
 
 CONFIG = Experiment(
     model=Model(name="plain:conv8 >> bn >> relu >> pool >> fc16 >> relu"),
@@ -34,9 +34,7 @@ def pictures(count=130, channels=1, classes=3, seed=0):
 def one_device():
     """Eight shards of eight pictures prove nothing here but patience; `test_eight_devices_agree` has them all."""
     with pytest.MonkeyPatch.context() as patch:
-        mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",))
-        for module in ("cnnjax.run", "cnnjax.robustness.trials"):
-            patch.setattr(f"{module}.make_mesh", lambda: mesh)
+        use_devices(patch, 1)
         yield
 
 
@@ -151,10 +149,10 @@ def test_several_labels_and_one_output(kind, tmp_path, capsys):
         assert "only where a picture has one label" in capsys.readouterr().err
 
 
-def test_eight_devices_agree(run, capsys, monkeypatch):
+def test_eight_devices_agree(run, capsys, devices):
     words = ("--count", "30", "--attack", "pgd", "--epsilon", "0.1", "--test", "translation")
     one = study(capsys, run, *words)
-    monkeypatch.setattr("cnnjax.robustness.trials.make_mesh", lambda: jax.sharding.Mesh(jax.devices(), ("data",)))
+    devices(8)
     eight = study(capsys, run, *words)
     assert eight["attacks"]["pgd"]["log_loss"] == pytest.approx(one["attacks"]["pgd"]["log_loss"], rel=1e-3)
     assert eight["changes"]["translation"]["top1"] == one["changes"]["translation"]["top1"]

@@ -30,17 +30,6 @@ def variables(workdir):
     return open_run(workdir, checkpoint="last").variables
 
 
-@pytest.fixture
-def devices(monkeypatch):
-    """Returns a function that makes the next runs use so many devices."""
-
-    def use(count):
-        mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:count]), ("data",))
-        monkeypatch.setattr("cnnjax.run.make_mesh", lambda: mesh)
-
-    return use
-
-
 def test_eight_devices_equal_one(tiny, tmp_path, devices):
     assert make_mesh().size == 8
     train(tiny(), tmp_path / "eight")

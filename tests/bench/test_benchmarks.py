@@ -1,0 +1,30 @@
+"""The scripts in benchmarks/ follow the library: their sides take steps."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def sides(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    import cpu_sides
+
+    return cpu_sides
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_cnnjax_side_of_the_cpu_race_trains(sides, plain):
+    run = sides.cnnjax_side("lenet5", argparse.Namespace(plain=plain))
+    assert run() == run() == sides.BATCH["lenet5"]
+
+
+@pytest.mark.parity
+def test_torch_side_of_the_cpu_race_trains(sides):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    run = sides.torch_side("lenet5", argparse.Namespace(side="torch_channels_last"))
+    assert run() == sides.BATCH["lenet5"]
