@@ -90,16 +90,9 @@ class Explainer:
         logits = jnp.concatenate(parts)[: len(pictures)]
         return np.asarray(losses.probabilities(logits, self.run.config.train.loss))
 
-    def targets(self, pictures: Pictures, class_name: str | None = None) -> HostArray:
+    def targets(self, scores: HostArray, class_name: str | None = None) -> HostArray:
         """Returns int [N]: the class of this name, or the likeliest of each picture."""
-        if class_name is None:
-            return self.scores(pictures).argmax(1)
-        return np.full(len(pictures), self.index(class_name))
-
-    def index(self, class_name: str) -> int:
-        if class_name not in self.run.classes:
-            raise UserError(f"the run has no class {class_name}{nearest(class_name, self.run.classes)}")
-        return self.run.classes.index(class_name)
+        return scores.argmax(1) if class_name is None else np.full(len(scores), self.run.index(class_name))
 
     def attribute(
         self, method: str, pictures: Pictures, targets: HostArray | None = None, layer: str | None = None
@@ -107,7 +100,7 @@ class Explainer:
         """Explains read pictures; see the function `attribute`."""
         if method not in METHODS:
             raise UserError(f"unknown method {method}{nearest(method, METHODS)}")
-        wanted = jnp.asarray(self.targets(pictures) if targets is None else targets)
+        wanted = jnp.asarray(self.targets(self.scores(pictures)) if targets is None else targets)
         options: dict[str, Any] = {}
         if METHODS[method].layered:
             options["layer"] = self.layer(pictures, wanted, layer, method)
@@ -133,7 +126,7 @@ class Explainer:
 
     def maximise(self, class_names: list[str], **options: Any) -> HostArray:
         """Returns uint8 [N, h, w, C], the pictures that the classes answer to most; see ascent.maximise."""
-        units = jnp.array([self.index(name) for name in class_names])
+        units = jnp.array([self.run.index(name) for name in class_names])
         return self._climb(units, None, options)
 
     def maximise_channels(self, layer: str, channels: Any, **options: Any) -> HostArray:
@@ -163,7 +156,7 @@ def attribute(
       UserError: no such method, layer or class, or no whole picture.
     """
     explainer, read = Explainer(run), reading.from_files(run, pictures)
-    return explainer.attribute(method, read, explainer.targets(read, class_name), layer)
+    return explainer.attribute(method, read, explainer.targets(explainer.scores(read), class_name), layer)
 
 
 def feature_maps(run: Run, pictures: Any, layer: str) -> HostArray:

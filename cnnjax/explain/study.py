@@ -72,12 +72,14 @@ def study(
     if layer is not None:
         check_layer(explainer.model, layer)
     if class_name is not None:
-        explainer.index(class_name)
+        explainer.run.index(class_name)
     wanted = list(methods or _all_methods(explainer))
     work = _Work(explainer, Path(to) if to else explainer.run.folder.figures / "explain", layer)
     if {*METHODS, "feature_maps"} & set(wanted):
         read = _read(explainer, pictures, split, count, data_dir)
-        work.of_pictures(read, explainer.targets(read, class_name), wanted)
+        scores = explainer.scores(read)
+        overview = f"overview_{split}.png" if split else "overview.png"
+        work.of_pictures(read, scores, explainer.targets(scores, class_name), wanted, overview)
     if "filters" in wanted:
         work.filters(required="filters" in methods)
     if "maximise" in wanted:
@@ -110,8 +112,10 @@ class _Work:
         self.explainer, self.folder, self.layer = explainer, folder, layer
         self.found = Study()
 
-    def of_pictures(self, pictures: Pictures, targets: HostArray, methods: Sequence[str]) -> None:
-        """Everything that is said of single pictures, and a sheet of it all."""
+    def of_pictures(
+        self, pictures: Pictures, scores: HostArray, targets: HostArray, methods: Sequence[str], overview: str
+    ) -> None:
+        """Everything that is said of single pictures, and a sheet of it all, which is called `overview`."""
         columns = [[drawing.as_rgb(original) for original in pictures.originals]]
         titles, drawn = ["picture"], [name for name in METHODS if name in methods]
         layer = self.layer if {"cam"} != set(drawn) else None
@@ -135,9 +139,9 @@ class _Work:
                 self._write(file, drawing.tiles(np.moveaxis(channels, 2, 0)))
         if found:
             rows = list(zip(*columns, strict=True))[:AT_MOST]
-            labels = self._labels(pictures, targets)[:AT_MOST]
-            drawing.sheet(rows, titles, self.folder / "overview.png", labels=labels)
-            self.found.files.append(self.folder / "overview.png")
+            labels = self._labels(pictures, scores, targets)[:AT_MOST]
+            drawing.sheet(rows, titles, self.folder / overview, labels=labels)
+            self.found.files.append(self.folder / overview)
 
     def filters(self, *, required: bool) -> None:
         """The first layer's kernels; left out, unless they were asked for, where a net has none over the picture."""
@@ -178,10 +182,9 @@ class _Work:
         model, variables = self.explainer.model, self.explainer.variables
         return np.asarray(inner.feature_maps(model, variables, pictures.images, layer))
 
-    def _labels(self, pictures: Pictures, targets: HostArray) -> list[str]:
+    def _labels(self, pictures: Pictures, scores: HostArray, targets: HostArray) -> list[str]:
         """The class that is explained, its probability, and the true class where it is another."""
-        scores, classes = self.explainer.scores(pictures), self.explainer.run.classes
-        labels = []
+        classes, labels = self.explainer.run.classes, []
         for row, target, true in zip(scores, targets, pictures.labels, strict=True):
             name = classes[target]
             other = f"\n(is {_short(true)})" if true and true != name else ""

@@ -89,8 +89,8 @@ def study(
     _check(tests, attacks, epsilons)
     mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
-    if target not in (None, LEAST_LIKELY, *run.classes):
-        raise UserError(f"the run has no class {target}{nearest(target or '', run.classes)}, nor is it {LEAST_LIKELY}")
+    if target not in (None, LEAST_LIKELY):
+        run.index(target)
     dataset = data_of(run, data_dir)
     pictures = split_of(run, dataset, split)
     if target and pictures.labels.ndim == 2:
@@ -168,7 +168,7 @@ def _trials(
     def goals(batch: Batch) -> Array:
         if target == LEAST_LIKELY:
             return subject.probabilities(batch["levels"]).argmin(1)
-        return jnp.full_like(batch["labels"], run.classes.index(str(target)))
+        return jnp.full_like(batch["labels"], run.index(str(target)))
 
     def attacked(name: str) -> Callable[[Batch, float], Array]:
         def apply(batch: Batch, epsilon: float) -> Array:

@@ -17,6 +17,7 @@ from cnnjax.config import Experiment
 from cnnjax.core import files, trees
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
+from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, decode
 from cnnjax.data.listing import read_file
@@ -57,6 +58,12 @@ class Run:
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the probabilities."""
         return self.dataset.class_names
+
+    def index(self, class_name: str) -> int:
+        """Where a class stands among the probabilities; UserError, naming the nearest, where the run has no such."""
+        if class_name not in self.classes:
+            raise UserError(f"the run has no class {class_name}{nearest(class_name, self.classes)}")
+        return self.classes.index(class_name)
 
     @functools.cached_property
     def params_digest(self) -> str:

@@ -61,7 +61,7 @@ def test_a_split_a_method_and_a_folder(trained, tmp_path, capsys):
     status, _, _ = call(capsys, *words, "--method", "occlusion")
     assert status == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["overview.png", "test_00000_occlusion.png", "test_00001_occlusion.png", "test_00003_occlusion.png"]
+    assert names == ["overview_test.png", *(f"test_0000{row}_occlusion.png" for row in (0, 1, 3))]
     with Image.open(tmp_path / "out" / names[1]) as overlay:
         assert overlay.size == (12, 10)  # at the size that the prepared picture has on its canvas
 
@@ -119,7 +119,7 @@ def test_a_member_of_every_family(name, tmp_path):
 
     picture = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     read = from_files(run, [picture])
-    targets = explainer.targets(read)
+    targets = explainer.targets(explainer.scores(read))
     for method in ("grad_cam", "saliency", "guided_backprop"):
         maps = explainer.attribute(method, read, targets).maps
         assert np.isfinite(maps).all()
