@@ -8,8 +8,8 @@ from cnnjax.report.elements import count
 
 LARGEST, SMALLEST = 1600, 12
 """Areas of bubbles in square points; no parameters would be none."""
-ROOM = (0.16, 0.035)
-"""What a name takes of the panel, across and up."""
+PLACES = [(side, up) for side in (5, -5) for up in (4, -10, -22, 18, -34, 32)]
+"""Where a name may stand beside its bubble, in points to the right and up, the best first."""
 
 
 def bubbles_svg(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -46,25 +46,31 @@ def bubbles_svg(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _name(panel: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """Names one's own nets, and of the published ones that are better than all cheaper ones those that find room."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(panel.figure).get_renderer()
+    panel.autoscale_view()
     taken: list[Any] = []
     best = 0.0
-    own = sorted((row for row in rows if not row["published"]), key=lambda row: row["macs"])
+    own = sorted((row for row in rows if not row["published"]), key=lambda row: (-row["top1"], row["macs"]))
     others = sorted((row for row in rows if row["published"]), key=lambda row: (row["macs"], -row["top1"]))
-    panel.autoscale_view()
-    to_panel = panel.transData + panel.transAxes.inverted()
     for row in own + others:
-        place = to_panel.transform((row["macs"], row["top1"]))
-        free = all((abs(place - other) > ROOM).any() for other in taken)
-        if row["published"] and (row["top1"] <= best or not free):
+        if row["published"] and row["top1"] <= best:
             continue
-        best = row["top1"] if row["published"] else best
-        taken.append(place)
-        panel.annotate(
-            row["name"],
-            (row["macs"], row["top1"]),
-            xytext=(5, 4),
-            textcoords="offset points",
-            fontsize=7 if row["published"] else 9,
-            color=drawing.INK,
-            parse_math=False,
-        )
+        for x, y in PLACES[:1] if row["published"] else PLACES:
+            label = panel.annotate(
+                row["name"],
+                (row["macs"], row["top1"]),
+                xytext=(x, y),
+                textcoords="offset points",
+                horizontalalignment="left" if x > 0 else "right",
+                fontsize=7 if row["published"] else 9,
+                color=drawing.INK,
+                parse_math=False,
+            )
+            box = label.get_window_extent(renderer)
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                best = row["top1"] if row["published"] else best
+                break
+            label.remove()

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cnnjax.core.errors import UserError
-from cnnjax.report import curves
+from cnnjax.report import bubbles, curves
 
 
 def records(count=20, **changes):
@@ -107,3 +107,18 @@ def test_no_backend_is_chosen(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     curves(records(), tmp_path / "curves.png")
     assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_names_of_bubbles_do_not_overlap(figures):
+    """Seeds of one net lie on one place, and published nets close together."""
+    own = [{"name": f"net-{seed}", "macs": 3e7, "params": 2e6, "top1": 0.93 + seed / 1000} for seed in range(6)]
+    others = [
+        {"name": f"known-{one}", "macs": 4e9 + 1e8 * one, "params": 2e7, "top1": 0.7 + one / 500} for one in range(9)
+    ]
+    bubbles.bubbles_svg([row | {"published": False} for row in own] + [row | {"published": True} for row in others])
+    [panel] = figures[-1].axes
+    names = {text.get_text(): text.get_window_extent() for text in panel.texts}
+    assert {row["name"] for row in own} <= set(names)
+    assert "known-0" in names
+    assert len(names) < len(own + others)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(names.values(), 2))
