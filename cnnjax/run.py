@@ -76,55 +76,56 @@ def train(
       UserError: bad input; nothing was written. RunError: the loss is not finite. Stopped: a signal came; all is saved.
     """
     config, run = recipes.validate(config), RunDir(workdir)
-    _keep_compiled(data_dir)
-    if config.model.name == "knn":
-        return _nearest_neighbours(config, run, data_dir)
-    config = transfer.inherit(config, run)
-    _check_early(config, run)
-    dataset = data.prepare(config.data, data_dir)
-    config = resolve(config, dataset)
-    training = dataset.split("train")
-    chosen = overfit_indices(config, len(training))
-    count = len(training) if chosen is None else len(chosen)
-    length = Length.of(config.train, pictures=count, batch_size=config.data.batch_size)
-    parts = assemble(config, dataset, length)
-    validates = "val" in dataset.counts and not config.train.overfit
-    _check_validation(config, validates)
-    check_pictures(parts, dataset)
-    claim.check_same_run(run, config, dataset)
+    with claim.alone(run):
+        _keep_compiled(data_dir)
+        if config.model.name == "knn":
+            return _nearest_neighbours(config, run, data_dir)
+        config = transfer.inherit(config, run)
+        _check_early(config, run)
+        dataset = data.prepare(config.data, data_dir)
+        config = resolve(config, dataset)
+        training = dataset.split("train")
+        chosen = overfit_indices(config, len(training))
+        count = len(training) if chosen is None else len(chosen)
+        length = Length.of(config.train, pictures=count, batch_size=config.data.batch_size)
+        parts = assemble(config, dataset, length)
+        validates = "val" in dataset.counts and not config.train.overfit
+        _check_validation(config, validates)
+        check_pictures(parts, dataset)
+        claim.check_same_run(run, config, dataset)
 
-    checkpoints, mesh = Checkpoints(run.checkpoints), mesh_of(parts)
-    state, progress = _begin_or_go_on(parts, dataset.class_names, checkpoints, length, mesh)
-    claim.describe_run(run, config, dataset)
-    if progress.finished:
-        logs.say(f"{run.root} is finished ({progress.finished} at step {int(state.step)})")
+        checkpoints, mesh = Checkpoints(run.checkpoints), mesh_of(parts)
+        state, progress = _begin_or_go_on(parts, dataset.class_names, checkpoints, length, mesh)
+        claim.describe_run(run, config, dataset)
+        if progress.finished:
+            logs.say(f"{run.root} is finished ({progress.finished} at step {int(state.step)})")
+            return _finish(run, config, data_dir, progress, int(state.step))
+
+        start = int(state.step)
+        _announce(config, parts, dataset, length, mesh, start)
+        load = loader(config, dataset, mesh)
+        rows = training_rows(config, length, start)
+        function, batches, most = dispatches(config, load(training, chosen), rows, length)
+        step, batches = _compile(function, parts, state, batches, mesh)
+        validate = _validator(parts, dataset, load, mesh) if validates else None
+        metrics = logs.MetricsLog(run.metrics, keep_to=start)
+        board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
+        sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
+        sinks.append(watch_input(config, dataset))
+        decide = functools.partial(loop.decide, config)
+        trace = meters.Trace(config.train.profile, run.profile)
+        work = Loop(
+            config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink], trace, most
+        )
+        try:
+            state, progress = work.run(state, progress, batches)
+        finally:
+            metrics.close()
+            checkpoints.close()
+            if board:
+                board.close()
+        logs.say(f"{progress.finished}: step {int(state.step):,}, {meters.duration(progress.seconds)} of training")
         return _finish(run, config, data_dir, progress, int(state.step))
-
-    start = int(state.step)
-    _announce(config, parts, dataset, length, mesh, start)
-    load = loader(config, dataset, mesh)
-    rows = training_rows(config, length, start)
-    function, batches, most = dispatches(config, load(training, chosen), rows, length)
-    step, batches = _compile(function, parts, state, batches, mesh)
-    validate = _validator(parts, dataset, load, mesh) if validates else None
-    metrics = logs.MetricsLog(run.metrics, keep_to=start)
-    board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
-    sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
-    sinks.append(watch_input(config, dataset))
-    decide = functools.partial(loop.decide, config)
-    trace = meters.Trace(config.train.profile, run.profile)
-    work = Loop(
-        config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink], trace, most
-    )
-    try:
-        state, progress = work.run(state, progress, batches)
-    finally:
-        metrics.close()
-        checkpoints.close()
-        if board:
-            board.close()
-    logs.say(f"{progress.finished}: step {int(state.step):,}, {meters.duration(progress.seconds)} of training")
-    return _finish(run, config, data_dir, progress, int(state.step))
 
 
 def repeat(config: Experiment, workdir: str | Path, times: int, **options: Any) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def test_summary_without_data(capsys):
         (["evaluate", "--workdir", "pictures"], "pictures is no run folder: it has no config.json"),
         (["predict", "--workdir", "nowhere", "x.png"], "no run folder"),
         (["train", "--config", "{recipe}", "--config.optimizer.name=adma"], "did you mean adam"),
+        (["train", "--config", "{recipe}", "--workdir", "pets.py/x"], "pets.py is no folder; name another"),
         (["summary", "--model", "mlp", "--config.train.epochs=1"], "overrides belong to a recipe"),
         (["summary", "--config", "{recipe}", "--num_classes", "3"], "belong to --model"),
         (["summary"], "one of --config FILE, --workdir RUN and --model NAME"),

@@ -1,5 +1,7 @@
-"""Files that are whole or absent: atomic writes, digests, free space."""
+"""Files that are whole or absent: atomic writes, digests, free space, and folders that one process holds."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -83,3 +85,62 @@ def require_space(folder: str | Path, need: int, what: str) -> None:
             f"{what} needs {need / 2**20:,.0f} MiB in {folder}, but {free / 2**20:,.0f} MiB are free; "
             "make room or name another folder with --data_dir"
         )
+
+
+def obstacle(folder: str | Path) -> str:
+    """Returns what keeps a folder from being made at this path, or from being written into; "" if nothing does."""
+    path = Path(folder).absolute()
+    existing = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
+    if not existing.is_dir():
+        return f"{existing} is no folder"
+    return "" if os.access(existing, os.W_OK | os.X_OK) else f"{existing} cannot be written"
+
+
+def require_folder(folder: str | Path, flag: str) -> None:
+    """Raises UserError, which offers `flag`, unless there is a writable folder at this path or one can be made."""
+    if reason := obstacle(folder):
+        raise UserError(f"{folder} cannot be used, since {reason}; name another folder with {flag}")
+
+
+@contextmanager
+def alone(folder: Path, *, busy: str = "") -> Iterator[None]:
+    """Makes a folder and holds it; what is still empty at the end, and was made here, is removed.
+
+    The lock is on the folder itself, so nothing is left over, not even by a killed process; as it follows the folder
+    when that is renamed or removed, it counts only while what is held is still at this path.
+
+    Args:
+      busy: what a UserError says where another process holds the folder; "": wait for it.
+    """
+    while True:
+        new = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # the other has renamed or removed it just now
+            continue
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError:
+                raise UserError(busy) from None
+            except OSError:  # a file system without such locks (NFS has none on folders) keeps nobody out
+                pass
+            if not _is_at(handle, folder):
+                continue
+            try:
+                yield
+                return
+            finally:
+                with contextlib.suppress(OSError):  # not empty
+                    for path in new if _is_at(handle, folder) else ():
+                        path.rmdir()
+        finally:
+            os.close(handle)
+
+
+def _is_at(handle: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), folder.stat())
+    except FileNotFoundError:
+        return False

@@ -5,18 +5,16 @@ The work is done in a hidden folder beside it, shard by shard; what a broken run
 its name when it is whole.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from cnnjax.config import Data
+from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.decode import BadPictureError, decode
@@ -60,7 +58,7 @@ def prepare(config: Data, data_dir: str | Path | None = None) -> Dataset:
         writer = Writer(config, source, splits, shape, store, partial)
         writer.require_space()
         try:
-            with _alone(partial):
+            with files.alone(partial):  # of two runs that need the same set, the second waits
                 if not (folder / "dataset.json").is_file():
                     writer.write(key)
                     os.replace(partial, folder)
@@ -70,37 +68,6 @@ def prepare(config: Data, data_dir: str | Path | None = None) -> Dataset:
                 "with --data_dir; what is finished is kept"
             ) from error
     return Dataset.read(folder)
-
-
-@contextmanager
-def _alone(partial: Path) -> Iterator[None]:
-    """Makes the partial folder and holds it: of two runs that need the same set, the second waits for the first.
-
-    The lock is on the folder itself, so nothing is left over; as it follows the folder when that gets its name, the
-    second run looks whether what it holds is still at `partial`.
-    """
-    while True:
-        partial.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(partial, os.O_RDONLY)
-        except FileNotFoundError:  # the first run has given it its name just now
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if _is_at(handle, partial):
-                yield
-                return
-        finally:
-            if _is_at(handle, partial) and not any(partial.iterdir()):
-                partial.rmdir()
-            os.close(handle)
-
-
-def _is_at(handle: int, folder: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), folder.stat())
-    except FileNotFoundError:
-        return False
 
 
 # ---------------------------------------------------------------- decisions

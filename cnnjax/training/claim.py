@@ -1,6 +1,7 @@
 """Whether a run folder may be taken for a training, and what is written into it before the first step."""
 
 import platform
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
 from cnnjax.optim import schedules
 from cnnjax.training.trained import saved_config
+
+
+def alone(run: RunDir) -> AbstractContextManager[None]:
+    """Holds the run folder: two trainings in one would destroy each other's checkpoints."""
+    files.require_folder(run.root, "--workdir")
+    busy = f"another training is at work in {run.root}; wait until it ends, or name another folder with --workdir"
+    return files.alone(run.root, busy=busy)
 
 
 def check_workdir(run: RunDir, config: Experiment) -> None:

@@ -11,7 +11,16 @@ from collections import namedtuple
 import pytest
 
 from cnnjax.core.errors import UserError
-from cnnjax.core.files import atomic, read_json, require_space, sha256, write_json, write_text
+from cnnjax.core.files import (
+    alone,
+    atomic,
+    read_json,
+    require_folder,
+    require_space,
+    sha256,
+    write_json,
+    write_text,
+)
 
 
 def test_writes_the_file_and_its_folder(tmp_path):
@@ -85,3 +94,34 @@ def test_space_is_asked_of_the_nearest_folder_there_is(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"the cache needs 11 MiB in .*not/yet, but 10 MiB are free; make room"):
         require_space(tmp_path / "not" / "yet", 11 << 20, "the cache")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_held_by_one_and_leaves_nothing(tmp_path):
+    folder = tmp_path / "runs" / "a"
+    with alone(folder, busy="taken"):
+        with pytest.raises(UserError, match="^taken$"), alone(folder, busy="taken"):
+            pass
+        assert list(folder.iterdir()) == [], "who is refused removes nothing, and the lock is no file"
+    assert list(tmp_path.iterdir()) == []
+    with alone(folder):
+        (folder / "result").touch()
+    with alone(folder):
+        pass
+    assert list(folder.iterdir()) == [folder / "result"]
+    (tmp_path / "mine").mkdir()
+    with alone(tmp_path / "mine"):
+        pass
+    assert (tmp_path / "mine").is_dir(), "it was there before"
+
+
+def test_a_folder_that_cannot_be_is_told(tmp_path, monkeypatch):
+    (tmp_path / "t.csv").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for path in ("t.csv", "t.csv/x/y", "nowhere"):
+        with pytest.raises(UserError, match=r"cannot be used, since .* is no folder; name another folder with --to"):
+            require_folder(tmp_path / path, "--to")
+    require_folder(tmp_path / "new" / "deep", "--to")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match=rf"since {tmp_path} cannot be written; name another folder with --to"):
+        require_folder(tmp_path / "new" / "deep", "--to")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nowhere", "t.csv"]

@@ -69,6 +69,19 @@ def test_threads_and_loader_do_not_change_a_bit(tiny, tmp_path):
     assert trace(tmp_path / "a") == trace(tmp_path / "b")
 
 
+def test_one_run_folder_takes_one_training(tiny, tmp_path):
+    told = []
+
+    def second(record):
+        with pytest.raises(UserError, match=r"another training is at work in .*run; wait until it ends, or name") as it:
+            train(tiny(), tmp_path / "run")
+        told.append(it)
+
+    train(tiny(train__steps=2), tmp_path / "run", on_log=second)
+    assert len(told) == 2
+    assert train(tiny(train__steps=2), tmp_path / "run")["count"] == 30, "nobody holds it any more"
+
+
 def start(archive, workdir):
     recipe = workdir.parent / "recipe.py"
     recipe.write_text(
