@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import itertools
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
 from cnnjax.evaluation import gallery, neighbours
 from cnnjax.models import create_model, summary
-from cnnjax.models.base import find
+from cnnjax.models.base import find, lasting_name
 from cnnjax.models.catalogue import published as published_rows
 from cnnjax.optim import OPTIMIZERS, schedules
 from cnnjax.report import charts, write_comparison, write_page
@@ -75,7 +76,7 @@ def train(
     Raises:
       UserError: bad input; nothing was written. RunError: the loss is not finite. Stopped: a signal came; all is saved.
     """
-    config, run = recipes.validate(config), RunDir(workdir)
+    config, run = _lasting(recipes.validate(config)), RunDir(workdir)
     with claim.alone(run):
         _keep_compiled(data_dir)
         if config.model.name == "knn":
@@ -330,6 +331,18 @@ def _nearest_neighbours(config: Experiment, run: RunDir, data_dir: str | Path | 
 # ---------------------------------------------------------------- the pieces of train, in the order of their use
 
 
+def _lasting(config: Experiment) -> Experiment:
+    """Names a net of one's own as later verbs find it, which have the run folder alone."""
+    name = lasting_name(config.model.name)
+    home = name.rpartition(":")[0]
+    if name != config.model.name and (home == "__main__" or home not in sys.modules):  # a recipe is no module
+        logs.say(
+            f"{config.model.name} is registered in the recipe or program itself, where evaluate and predict will not "
+            "find it; register it in a module that the recipe imports"
+        )
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, name=name))
+
+
 def _keep_compiled(data_dir: str | Path | None) -> None:
     """Compiled steps are kept beside the prepared data, and found again by later runs."""
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
@@ -342,7 +355,7 @@ def _check_early(config: Experiment, run: RunDir) -> None:
     _ = OPTIMIZERS[config.optimizer.name]
     if config.model.input_size and config.model.num_classes:
         build_model(config)
-    elif ":" not in config.model.name:
+    else:
         _ = find(config.model.name)
     claim.check_workdir(run, config)
 

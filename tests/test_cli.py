@@ -188,6 +188,29 @@ def test_bad_data_folders(recipe, folder, capsys):
     refused("one class")
 
 
+def test_a_net_of_ones_own_is_found_by_the_run_folder_alone(recipe, folder, tmp_path):
+    (tmp_path / "my_nets.py").write_text(
+        "import cnnjax\nfrom cnnjax.models.plain import Plain\n"
+        "@cnnjax.register_model('mine', input_size=(12, 12, 3))\n"
+        "class Mine(Plain):\n    pattern: str = 'conv4 >> relu >> pool'\n"
+    )
+    Path(recipe).write_text(
+        "import my_nets\n" + Path(recipe).read_text().replace("plain:conv4 >> relu >> pool", "mine")
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run(*words):
+        return subprocess.run([sys.executable, "-m", "cnnjax", *words], capture_output=True, text=True, env=environment)
+
+    assert run("train", "--config", f"{recipe}:smoke", "--workdir", "run").returncode == 0
+    done = run("predict", "--workdir", "run", str(folder / "cats" / "3.png"), "--json")
+    assert (done.returncode, len(json.loads(done.stdout))) == (0, 1)
+    (tmp_path / "my_nets.py").unlink()
+    done = run("predict", "--workdir", "run", str(folder / "cats" / "3.png"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("cnnjax: my_nets:mine: there is no module my_nets in ")
+
+
 def test_no_space_for_the_cache(recipe, capsys, monkeypatch):
     monkeypatch.setattr("cnnjax.core.files.shutil.disk_usage", lambda path: type("usage", (), {"free": 1000}))
     status, _, err = call(capsys, "train", "--config", recipe)

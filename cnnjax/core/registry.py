@@ -6,14 +6,17 @@ from typing import Any, Generic, TypeVar
 
 from cnnjax.core.errors import UserError
 
+MOST = 10
+
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Returns '; did you mean X?' for the nearest of `names`, or the list of all when none is near."""
+    """Returns '; did you mean X?' for the nearest of `names`, or a list of them, at most MOST, when none is near."""
     names = sorted(names)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; known: {', '.join(names)}" if names else ""
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return f"; known: {', '.join(names[:MOST])}{more}" if names else ""
 
 
 T = TypeVar("T")

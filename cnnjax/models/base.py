@@ -126,10 +126,11 @@ class Sequential(Classifier):
 
 @dataclass
 class Entry:
-    """A registered net: `build(num_classes=...)` makes the module."""
+    """A registered net: `build(num_classes=...)` makes the module; `home` is the Python module that registered it."""
 
     build: Callable[..., nn.Module]
     card: Card
+    home: str = "cnnjax"
 
     @property
     def module_class(self) -> type[nn.Module]:
@@ -157,16 +158,17 @@ def register_model(
     Raises:
       UserError: the class lacks `features`, `head` or `num_classes`.
     """
+    home = sys._getframe(1).f_globals["__name__"]  # not the class's own: a variant may be a partial of any class
 
     def register(build: Build) -> Build:
         if name in cards.published():
             sized: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
-            entry = Entry(build, cards.card(name, **sized, **card))
+            entry = Entry(build, cards.card(name, **sized, **card), home)
         else:
-            entry = Entry(build, Card(input_size or (32, 32, 3), **card))
+            entry = Entry(build, Card(input_size or (32, 32, 3), **card), home)
         _check_contract(name, entry.module_class)
         if name in MODELS and _same_class(MODELS[name].build, build):
-            MODELS[name].build, MODELS[name].card = build, entry.card
+            MODELS[name].build, MODELS[name].card, MODELS[name].home = build, entry.card, home
         else:
             MODELS.register(name, entry)
         return build
@@ -197,7 +199,7 @@ def _check_contract(name: str, module_class: Any) -> None:
 
 
 def find(name: str) -> Entry:
-    """Returns the net behind a name, torchvision's or timm's too, behind package.module:Class or plain:PATTERN."""
+    """The net behind a name, torchvision's or timm's too, package.module:Class, module:name or plain:PATTERN."""
     if name.startswith("plain:"):
         from cnnjax.models.plain import Plain  # which is itself made of this file's classes
 
@@ -212,19 +214,31 @@ def own_name(name: str) -> str:
     return name if name in MODELS or ":" in name else cards.aliases().get(name, name)
 
 
+def lasting_name(name: str) -> str:
+    """The name by which another process finds a net: one registered outside cnnjax is module:name."""
+    home = MODELS[name].home if name in MODELS else "cnnjax"
+    return name if home.partition(".")[0] == "cnnjax" else f"{home}:{name}"
+
+
 def _import(name: str) -> Entry:
-    """The class behind package.module:Class, looked for in the working folder as well."""
+    """The class behind package.module:Class, or what the module registers; looked for in the working folder as well."""
     path, _, attribute = name.partition(":")
+    if attribute in MODELS and MODELS[attribute].home == path:
+        return MODELS[attribute]
     if str(Path.cwd()) not in sys.path:  # the console script does not put it there, `python -m` does
         sys.path.append(str(Path.cwd()))
     try:
         module = importlib.import_module(path)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{path}.".startswith(f"{error.name}."):
-            raise UserError(f"{name}: there is no module {error.name} in {Path.cwd()} or among the packages") from None
+            raise UserError(
+                f"{name}: there is no module {error.name} in {Path.cwd()} or among the packages; name one that is"
+            ) from None
         raise UserError(f"{name}: importing {path} fails with {type(error).__name__}: {error}") from error
+    if attribute in MODELS and MODELS[attribute].home == path:
+        return MODELS[attribute]
     if not hasattr(module, attribute):
-        raise UserError(f"{name}: {path} has no class {attribute}")
+        raise UserError(f"{name}: {path} has no class {attribute} and registers no such model")
     found = getattr(module, attribute)
     _check_contract(name, found)
     registered = (entry for entry in MODELS.values() if entry.build is found)

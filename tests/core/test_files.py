@@ -99,7 +99,7 @@ def test_space_is_asked_of_the_nearest_folder_there_is(tmp_path, monkeypatch):
 def test_a_folder_is_held_by_one_and_leaves_nothing(tmp_path):
     folder = tmp_path / "runs" / "a"
     with alone(folder, busy="taken"):
-        with pytest.raises(UserError, match="^taken$"), alone(folder, busy="taken"):
+        with pytest.raises(UserError, match=r"^taken$"), alone(folder, busy="taken"):
             pass
         assert list(folder.iterdir()) == [], "who is refused removes nothing, and the lock is no file"
     assert list(tmp_path.iterdir()) == []

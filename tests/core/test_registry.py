@@ -45,3 +45,5 @@ def test_nearest():
     assert nearest("optimizer.lrr", ["optimizer.lr", "optimizer.l1", "train.seed"]) == "; did you mean optimizer.lr?"
     assert nearest("q", ["b", "a"]) == "; known: a, b"
     assert nearest("q", []) == ""
+    many = [f"net{number:02}" for number in range(30)]
+    assert nearest("q", many) == f"; known: {', '.join(many[:10])} and 20 more"

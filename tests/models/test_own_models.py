@@ -165,7 +165,7 @@ def test_a_class_by_its_module(tmp_path, monkeypatch):
     model = create_model("own_nets_here:Net", 3, input_size=(8, 8, 3))
     assert model.apply(model.init(KEY), jnp.ones((2, 8, 8, 3))).shape == (2, 3)
     for name, sentence in [
-        ("own_nets_here:Nett", "own_nets_here has no class Nett"),
+        ("own_nets_here:Nett", "own_nets_here has no class Nett and registers no such model"),
         ("own_nets_here:nn", "is no Flax module class"),
         ("own_nowhere:Net", "there is no module own_nowhere in "),
         (
@@ -176,6 +176,20 @@ def test_a_class_by_its_module(tmp_path, monkeypatch):
     ]:
         with pytest.raises(UserError, match=sentence):
             create_model(name)
+
+
+def test_a_registered_net_has_a_name_that_lasts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "own_variants.py").write_text(
+        f"import functools, cnnjax\n{NET}\n    width: int = 0\n"
+        "cnnjax.register_model('wide', input_size=(8, 8, 3), num_classes=5)(functools.partial(Net, width=7))\n"
+    )
+    model = create_model("own_variants:wide")
+    assert (model.num_classes, model.module.width) == (5, 7)
+    assert base.lasting_name("wide") == "own_variants:wide"
+    assert base.lasting_name("lenet5") == "lenet5"
+    assert create_model("own_variants:wide").input_size == (8, 8, 3), "found again without an import"
 
 
 def test_unknown_name():
