@@ -21,6 +21,8 @@ from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
 from cnnjax.verbs import COMMON, DEFAULTS, NUMBERS, SWITCHES, TEXTS, VERBS, Verb
 
+AGAIN = "the same command begins again where the last saved piece ends"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `cnnjax VERB ...` and returns the exit status."""
@@ -67,7 +69,7 @@ def _told_of_sigterm() -> Iterator[None]:
     """Outside the loop, where there is nothing to save, SIGTERM ends in a sentence as Ctrl-C does."""
 
     def stop(number: int, frame: Any) -> None:
-        raise Stopped("stopped", number)
+        raise Stopped(f"stopped; {AGAIN}", number)
 
     try:
         former = signal.signal(signal.SIGTERM, stop)
@@ -87,9 +89,9 @@ def _verdict(error: BaseException, workdir: str | None) -> tuple[str, int]:
         where = f"; its log is {RunDir(workdir).metrics}" if workdir and RunDir(workdir).metrics.is_file() else ""
         return f"{error}{where}", 1
     if isinstance(error, Stopped):
-        return f"{error}; the same command goes on from there", 128 + error.signal
+        return str(error), 128 + error.signal
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; the same command begins again where the last saved piece ends", 130
+        return f"interrupted; {AGAIN}", 130
     folder = Path(workdir) if workdir and Path(workdir).is_dir() else Path(tempfile.mkdtemp(prefix="cnnjax-"))
     log = RunDir(folder).failure
     log.write_text("".join(traceback.format_exception(error)))

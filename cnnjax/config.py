@@ -218,7 +218,10 @@ class Train:
     )
     tensorboard: bool = option(True, "write TensorBoard events", free=True)
     checkpoint_every: float = option(
-        300.0, "seconds between checkpoints (and one at each validation and epoch's end)", low=0, free=True
+        300.0,
+        "seconds between checkpoints (also one at each validation, and at an epoch's end unless one is younger than 10 s)",
+        low=0,
+        free=True,
     )
     time_budget: float = option(0.0, "stop, saved, after so many seconds of training; 0: none", low=0, free=True)
 

@@ -74,7 +74,7 @@ def train(
       The report of the test split (without one, of validation; without that, of training): top1, top5, log_loss, ...
 
     Raises:
-      UserError: bad input; nothing was written. RunError: the loss is not finite. Stopped: a signal came; all is saved.
+      UserError: bad input; nothing was written. RunError: a loss is not finite. Stopped: a signal came; all is saved.
     """
     config, run = _lasting(recipes.validate(config)), RunDir(workdir)
     with claim.alone(run):

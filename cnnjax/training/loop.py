@@ -110,7 +110,7 @@ class Loop:
         """Trains until the last step, a decision, the time budget or a signal; returns what is saved by then.
 
         Raises:
-          RunError: the loss is not finite. Stopped: a signal came; the state is saved.
+          RunError: a loss is not finite. Stopped: a signal came; the state is saved.
         """
         start = int(state.step)
         window = _Window(self.length, progress, start)
@@ -144,6 +144,8 @@ class Loop:
                 if validates:
                     with window.paused:
                         validation = self.validate(state) if self.validate else {}
+                    if not math.isfinite(validation.get("val/loss", 0.0)):
+                        self._not_finite("the validation loss", step)
                     self._emit(window.record(step) | validation)
                     progress.finished = self.decide(progress, validation, step)
                     state = _scaled(state, progress)
@@ -156,7 +158,10 @@ class Loop:
                 saved_at = time.monotonic()
                 if stop.signal:
                     self.checkpoints.wait()
-                    raise Stopped(f"stopped and saved at step {step} of {self.length.steps}", stop.signal)
+                    raise Stopped(
+                        f"stopped and saved at step {step} of {self.length.steps}; the same command goes on from there",
+                        stop.signal,
+                    )
                 if progress.finished:
                     break
         self.checkpoints.wait()
@@ -167,19 +172,17 @@ class Loop:
         for number, step in enumerate(steps):
             values = {name: float(array[number]) for name, array in arrays.items()}
             if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
-                self._not_finite(step)
+                self._not_finite("the loss or its gradient", step)
             window.add(values)
         last = steps[-1]
         if last % self.config.log_every == 0 and not final and not self.length.validates(last):
             self._emit(window.record(last))
 
-    def _not_finite(self, step: int) -> NoReturn:
+    def _not_finite(self, what: str, step: int) -> NoReturn:
         self.checkpoints.wait()
         last = self.checkpoints.last()
         kept = f"the checkpoint of step {last} is kept" if last is not None else "no checkpoint was due before"
-        raise RunError(
-            f"the loss or its gradient is not finite at step {step} ({kept}); a lower config.optimizer.lr may help"
-        )
+        raise RunError(f"{what} is not finite at step {step} ({kept}); a lower config.optimizer.lr may help")
 
     def _emit(self, record: Record) -> None:
         for sink in self.sinks:

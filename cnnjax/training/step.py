@@ -207,11 +207,15 @@ def _loss(
 
 
 def _hits(logits: Array, targets: Array) -> Array:
-    """Whether the highest-scored class is (one of) the target's heaviest; with one output, whether its sign fits."""
+    """Whether the highest-scored class is (one of) the target's heaviest; with one output, whether its sign fits.
+
+    A picture without any label is never right, as in `evaluation.metrics`.
+    """
     if logits.shape[1] == 1:
         return ((logits > 0) == (targets > 0.5))[:, 0].astype(jnp.float32)
     chosen = jnp.take_along_axis(targets, logits.argmax(1)[:, None], 1)[:, 0]
-    return (chosen == targets.max(1)).astype(jnp.float32)
+    heaviest = targets.max(1)
+    return ((chosen == heaviest) & (heaviest > 0)).astype(jnp.float32)
 
 
 def eval_step(variables: Tree, batch: Batch, parts: Parts, temperature: float = 1.0) -> dict[str, Array]:

@@ -119,6 +119,7 @@ def test_signals(archive, tmp_path, monkeypatch):
         said = (tmp_path / "stderr").read_text()
         if status > 0:
             assert "cnnjax: stopped and saved at step" in said
+            assert "; the same command goes on from there" in said
             assert "Traceback" not in said
     assert start(archive, broken).wait(120) == 0
     assert "training: going on, steps" in (tmp_path / "stderr").read_text()
@@ -221,6 +222,13 @@ def test_non_finite_loss_stops_the_run_and_keeps_the_last_checkpoint(tiny, tmp_p
         train(config, tmp_path / "run")
     kept = open_run(tmp_path / "run", checkpoint="last")
     assert all(np.isfinite(leaf).all() for leaf in trees.flatten(kept.variables).values())
+
+
+def test_non_finite_validation_stops_the_run(tiny, tmp_path):
+    """The last step's own loss is finite; what it makes of the weights shows in the validation alone."""
+    with pytest.raises(RunError, match=r"validation loss is not finite at step 1 \(no checkpoint was due before\)"):
+        train(tiny(optimizer__lr=1e38, train__steps=1), tmp_path / "run")
+    assert not RunDir(tmp_path / "run").checkpoints.exists()
 
 
 def test_best_is_kept_beside_last(tiny, tmp_path):

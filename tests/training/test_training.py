@@ -16,10 +16,12 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.logs import read_metrics
 from cnnjax.core.mesh import make_mesh
 from cnnjax.core.rundir import RunDir
+from cnnjax.evaluation import metrics
+from cnnjax.optim import losses as losses_of
 from cnnjax.recipes import override
 from cnnjax.run import evaluate, open_run, repeat, train
 from cnnjax.training.loop import Loop
-from cnnjax.training.step import train_step
+from cnnjax.training.step import _hits, train_step
 
 
 def losses(workdir):
@@ -152,6 +154,15 @@ def test_two_labels_a_picture_are_two_outputs(tmp_path, tiny):
     assert report["exact_match"] > 0.9
     probabilities = open_run(tmp_path / "run").predict(images)
     assert ((probabilities > 0.5) == labels).mean() > 0.95
+
+
+def test_pictures_without_a_label_are_never_right():
+    """As `evaluation.metrics` counts them."""
+    labels = np.array([[0, 0, 0], [1, 0, 1], [0, 1, 0]], np.float32)
+    scores = np.array([[3, 2, 1], [1, 2, 3], [3, 2, 1]], np.float32)
+    counted = metrics.each(losses_of.probabilities(scores, "sigmoid"), labels)["top1"]
+    np.testing.assert_array_equal(_hits(scores, jax.numpy.asarray(labels)), counted)
+    assert counted.tolist() == [False, True, False]
 
 
 def test_open_run_predicts_what_evaluate_counts(tiny, tmp_path, archive):
