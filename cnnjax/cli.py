@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(cnnjax.__version__)
         return 0
-    debug = "--debug" in words
+    debug, name = "--debug" in words, ""
     flag: flags.FlagValues | None = None
     try:
         with _told_of_sigterm():
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if debug and not isinstance(error, (Stopped, KeyboardInterrupt)):
             traceback.print_exc()
-        workdir = flag["workdir"].value if flag and "workdir" in flag else None
+        workdir = flag["workdir"].value if flag and name == "train" else None  # others read the run folder alone
         sentence, status = _verdict(error, workdir)
         print(f"cnnjax: {sentence}", file=sys.stderr)
         return status

@@ -28,7 +28,7 @@ from cnnjax.models.base import find, lasting_name
 from cnnjax.models.catalogue import published as published_rows
 from cnnjax.optim import OPTIMIZERS, schedules
 from cnnjax.report import charts, write_comparison, write_page
-from cnnjax.training import claim, converted, ensemble, loop, transfer
+from cnnjax.training import claim, ensemble, loop, transfer
 from cnnjax.training.assemble import (
     assemble,
     build_model,
@@ -45,11 +45,13 @@ from cnnjax.training.assemble import (
     training_rows,
 )
 from cnnjax.training.checkpoint import Checkpoints
+from cnnjax.training.converted import convert, export
+from cnnjax.training.ensemble import soup
 from cnnjax.training.loop import Length, Loop, Record
 from cnnjax.training.measure import Judge, data_of, evaluation_size, identity, look, measure, reported, watch_input
 from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts, eval_step
-from cnnjax.training.trained import Run, Which, open_run, saved_config
+from cnnjax.training.trained import Run, Which, open_run, saved_config, saved_dataset
 
 SEARCHED_AT_END = 10_000
 """Training pictures that the report at a training's end looks through for likenesses; more take evaluate --report."""
@@ -71,11 +73,14 @@ def train(
       on_log: called with every line of metrics.jsonl.
 
     Returns:
-      The report of the test split (without one, of validation; without that, of training): top1, top5, log_loss, ...
+      The report of the test split (without one, of validation; without that, of training): top1, top5, log_loss, ...;
+      of nearest neighbours, which give no probabilities, top1 and count alone.
 
     Raises:
       UserError: bad input; nothing was written. RunError: a loss is not finite. Stopped: a signal came; all is saved.
     """
+    if not isinstance(config, Experiment):
+        raise UserError(f"train takes a config, not {config!r}; read one by cnnjax.load_config(FILE)")
     config, run = _lasting(recipes.validate(config)), RunDir(workdir)
     with claim.alone(run):
         _keep_compiled(data_dir)
@@ -234,11 +239,18 @@ def calibrate(
 
 
 def evaluate_ensemble(
-    workdirs: Sequence[str | Path], *, data_dir: str | Path | None = None, **options: Any
+    workdirs: Sequence[str | Path],
+    *,
+    split: str | None = None,
+    checkpoint: Which | None = None,
+    data_dir: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    calibrated: bool = False,
 ) -> dict[str, Any]:
     """Measures runs one by one and averaged, as `evaluate` would each; see `training.ensemble.evaluate`."""
     _keep_compiled(data_dir)
-    return ensemble.evaluate(workdirs, make_mesh(), data_dir=data_dir, **options)
+    where: dict[str, Any] = {"data_dir": data_dir, "overrides": overrides}
+    return ensemble.evaluate(workdirs, make_mesh(), split=split, checkpoint=checkpoint, calibrated=calibrated, **where)
 
 
 def predict(
@@ -300,26 +312,16 @@ def summarise(
     return summary.summarise(build_model(config)), None
 
 
-def convert(name: str, path: str | Path, workdir: str | Path, **options: Any) -> RunDir:
-    """Makes a run folder of a file of published weights; see `training.converted.convert`."""
-    return converted.convert(name, path, workdir, **options)
-
-
-def export(workdir: str | Path, path: str | Path, *, source: Any = None) -> None:
-    """Writes a run's weights for another library; see `training.converted.export`."""
-    converted.export(workdir, path, source=source)
-
-
-def soup(workdirs: Sequence[str | Path], to: str | Path, **options: Any) -> RunDir:
-    """Averages the weights of runs of one net into a new run folder; see `training.ensemble.soup`."""
-    return ensemble.soup(workdirs, to, **options)
-
-
 def _nearest_neighbours(config: Experiment, run: RunDir, data_dir: str | Path | None) -> dict[str, Any]:
     """The baseline that learns nothing: its run folder holds what was asked and what came out."""
     claim.check_workdir(run, config)
     dataset = data.prepare(config.data, data_dir)
-    split = next(name for name in ("test", "val") if name in dataset.counts)
+    split = next((name for name in ("test", "val") if name in dataset.counts), None)
+    if split is None:
+        raise UserError(
+            "config.model.name=knn classifies test or validation pictures, and there are neither; set "
+            "config.data.test_fraction above 0"
+        )
     claim.describe_run(run, config, dataset)
     found = neighbours.evaluate(dataset, config.model.neighbours, config.model.metric, split=split)
     report = {"split": split, **found, "neighbours": config.model.neighbours, "metric": config.model.metric}
@@ -345,8 +347,11 @@ def _lasting(config: Experiment) -> Experiment:
 
 def _keep_compiled(data_dir: str | Path | None) -> None:
     """Compiled steps are kept beside the prepared data, and found again by later runs."""
+    folder = Path(data_dir or data.default_data_dir()) / "compiled"
+    if files.obstacle(folder):  # a sentence of `prepare` tells, where the folder is needed for data too
+        return
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        jax.config.update("jax_compilation_cache_dir", str(Path(data_dir or data.default_data_dir()) / "compiled"))
+        jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def _check_early(config: Experiment, run: RunDir) -> None:
@@ -363,8 +368,8 @@ def _check_early(config: Experiment, run: RunDir) -> None:
 def _network(run: RunDir) -> dict[str, Any] | None:
     """Parameters, operations and layers of a run's model, by shapes alone; None where it has none that can be made."""
     try:
-        document = files.read_json(run.dataset)
-        return summary.summarise(build_model(saved_config(run), multi_label=document["multi_label"])).to_json()
+        several = saved_dataset(run).multi_label
+        return summary.summarise(build_model(saved_config(run), multi_label=several)).to_json()
     except (UserError, OSError):  # nearest neighbours, and nets of one's own that are no longer there
         return None
 
@@ -438,7 +443,7 @@ def _finish(
     run: RunDir, config: Experiment, data_dir: str | Path | None, progress: Progress, last: int
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint (unless that was done), draws the curves, and says what came out."""
-    counts = files.read_json(run.dataset)["counts"]
+    counts = saved_dataset(run).counts
     split = "train" if config.train.overfit else next(name for name in ("test", "val", "train") if name in counts)
     best = progress.best_step >= 0
     expected = {
@@ -472,4 +477,18 @@ def _finish(
     return report
 
 
-__all__ = ["Run", "evaluate", "open_run", "predict", "repeat", "report", "summarise", "train"]
+__all__ = [
+    "Run",
+    "calibrate",
+    "convert",
+    "evaluate",
+    "evaluate_ensemble",
+    "export",
+    "open_run",
+    "predict",
+    "repeat",
+    "report",
+    "soup",
+    "summarise",
+    "train",
+]

@@ -233,6 +233,27 @@ def test_run_of_another_config_and_unreadable_checkpoint(recipe, capsys):
     assert len(err.splitlines()) == 1
 
 
+def test_a_verb_that_reads_a_run_leaves_no_log_in_it(recipe, folder, capsys, monkeypatch):
+    assert main(["train", "--config", f"{recipe}:smoke", "--workdir", "run"]) == 0
+    monkeypatch.setattr("cnnjax.run.predict", lambda *a, **k: 1 / 0)
+    capsys.readouterr()
+    status, _, err = call(capsys, "predict", "--workdir", "run", str(folder))
+    assert (status, len(err.splitlines())) == (1, 1)
+    log = Path(err.split("the traceback is in ")[1].strip())
+    assert "ZeroDivisionError" in log.read_text()
+    assert not Path("run/failure.log").exists()
+
+
+def test_a_data_dir_that_is_no_folder_is_one_sentence(recipe):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR")
+    words = ["train", "--config", recipe, "--data_dir", recipe]
+    done = subprocess.run([sys.executable, "-m", "cnnjax", *words], capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("cnnjax: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_unexpected_failure_is_one_sentence_with_a_log(recipe, capsys, monkeypatch):
     monkeypatch.setattr("cnnjax.run.evaluate", lambda *a, **k: 1 / 0)
     assert main(["train", "--config", f"{recipe}:smoke", "--workdir", "run"]) == 1

@@ -276,6 +276,8 @@ def create_model(
     """
     name, entry = own_name(name), find(name)
     classes = entry.card.num_classes if num_classes is None else num_classes
+    if classes < 1:
+        raise UserError(f"num_classes={classes} leaves {name} no output; it must be 1 or more")
     fields = {field.name for field in dataclasses.fields(entry.module_class)}
     options: dict[str, Any] = {"dtype": jnp.dtype(dtype)} if "dtype" in fields else {}
     if remat and "remat" not in fields:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from cnnjax import data
 from cnnjax.augment import pipeline
 from cnnjax.augment.normalise import as_levels, normalise
 from cnnjax.config import Evaluate, Experiment
-from cnnjax.core import keys, trees
+from cnnjax.core import keys, startup, trees
 from cnnjax.core.arrays import Batch
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import fitted, make_mesh, replicated
@@ -179,7 +178,7 @@ def is_resident(config: Experiment, dataset: Dataset) -> bool:
 
 def loader(config: Experiment, dataset: Dataset, mesh: Mesh) -> Callable[[Split, Any], Any]:
     """How splits reach the devices: resident or streamed, by size or as the recipe says; both give the same batches."""
-    threads = config.data.threads or os.cpu_count() or 1
+    threads = config.data.threads or startup.cores()
     if is_resident(config, dataset):
         return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
     prefetch = config.data.prefetch

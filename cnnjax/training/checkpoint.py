@@ -80,11 +80,13 @@ class Checkpoints:
 
     def progress(self, step: int) -> Progress:
         """Returns the numbers saved with a checkpoint."""
-        return Progress(**self._meta(step)["progress"])
+        return self._meta(step)[0]
 
-    def _meta(self, step: int) -> dict[str, Any]:
+    def _meta(self, step: int) -> tuple[Progress, dict[str, int]]:
+        """The numbers saved with a checkpoint, and the checksums of its leaves."""
         try:
-            return self._open().restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+            meta = self._open().restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+            return Progress(**meta["progress"]), dict(meta["checksums"])
         except Exception as error:
             raise _unreadable(self._folder, step, error) from error
 
@@ -94,13 +96,19 @@ class Checkpoints:
         Raises:
           UserError: there is no such checkpoint.
         """
+        if which not in (None, "best", "last"):
+            raise UserError(f"checkpoint={which} is neither best nor last")
         last = self.last()
         if last is None:
             raise UserError(f"{self._folder.parent} has no checkpoint yet; train it first")
         best = self.progress(last).best_step
         if which == "best" and best < 0:
             raise UserError(f"{self._folder.parent} has no best checkpoint, since it was never validated; use last")
-        return best if which != "last" and best >= 0 else last
+        if which == "last" or best < 0:
+            return last
+        if best not in self._open().all_steps():
+            raise UserError(f"{self._folder} has lost the best checkpoint, of step {best}; use --checkpoint last")
+        return best
 
     def restore(self, step: int, like: TrainState, sharding: jax.sharding.Sharding) -> tuple[TrainState, Progress]:
         """Returns the state and the progress of a checkpoint, on the devices of `sharding`.
@@ -111,9 +119,9 @@ class Checkpoints:
         Raises:
           UserError: the files are damaged, or belong to another model.
         """
-        meta = self._meta(step)
+        progress, checksums = self._meta(step)
         shapes = {path: (tuple(leaf.shape), leaf.dtype) for path, leaf in trees.flatten(like).items()}
-        if sorted(shapes) != sorted(meta["checksums"]):
+        if sorted(shapes) != sorted(checksums):
             raise UserError(
                 f"checkpoint {step} in {self._folder} holds another model or optimiser than config.json says"
             )
@@ -126,11 +134,11 @@ class Checkpoints:
             raise _unreadable(self._folder, step, error) from error
         leaves = trees.flatten(saved.state)
         for path, checksum in trees.checksums(saved.state).items():
-            if checksum != meta["checksums"][path]:
+            if checksum != checksums[path]:
                 raise _unreadable(self._folder, step, ValueError(f"{path} has changed on disk"))
         paths, structure = jax.tree_util.tree_flatten_with_path(like)
         ordered = [leaves[path] for path in (trees.path_name(entry) for entry, _ in paths)]
-        return jax.device_put(jax.tree.unflatten(structure, ordered), sharding), Progress(**meta["progress"])
+        return jax.device_put(jax.tree.unflatten(structure, ordered), sharding), progress
 
 
 def _unreadable(folder: Path, step: int, error: Exception) -> UserError:

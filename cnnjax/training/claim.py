@@ -15,7 +15,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
 from cnnjax.optim import schedules
-from cnnjax.training.trained import saved_config
+from cnnjax.training.trained import saved_config, saved_dataset
 
 
 def alone(run: RunDir) -> AbstractContextManager[None]:
@@ -57,7 +57,7 @@ def check_same_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
     """Holds a run folder that is there against the config and the data; tells of another environment."""
     if run.config.is_file():
         _check_differences(run, saved_config(run), config, resolved=True)
-    if run.dataset.is_file() and Dataset.from_json(files.read_json(run.dataset)).digest != dataset.digest:
+    if run.dataset.is_file() and saved_dataset(run).digest != dataset.digest:
         raise UserError(
             f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
         )

@@ -19,7 +19,7 @@ from cnnjax.evaluation import calibrate, metrics, predictions, report
 from cnnjax.evaluation import split as evaluation
 from cnnjax.optim import losses
 from cnnjax.training import converted
-from cnnjax.training.assemble import is_resident, loader
+from cnnjax.training.assemble import is_resident, loader, overfit_indices
 from cnnjax.training.loop import Record
 from cnnjax.training.step import embed_step, eval_step, predict_step, view_logits
 from cnnjax.training.trained import Run
@@ -86,14 +86,36 @@ def _outputs(run: Run, dataset: Dataset) -> HostArray:
 
 
 def split_of(run: Run, dataset: Dataset, split: str | None) -> Split:
-    """One split; None: test, of converted weights the first there is of test, val and train."""
+    """One split; None: test, of converted weights the first there is of test, val and train.
+
+    The training split of a run with `train.overfit` is the pictures that it learned by heart.
+    """
     if split is None:
         wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
         split = next((name for name in wanted if name in dataset.counts), "test")
     pictures = dataset.split(split)
+    chosen = overfit_indices(run.config, len(pictures)) if split == "train" else None
+    if chosen is not None:
+        pictures = Chosen(pictures, chosen)
     if not run.dataset.prepared:
         pictures.labels = _relabelled(pictures.labels, _outputs(run, dataset), len(run.classes))
     return pictures
+
+
+class Chosen(Split):
+    """Some pictures of a split, as if it had no others."""
+
+    def __init__(self, split: Split, indices: HostArray):
+        self.name, self.shape, self.labels = split.name, split.shape, split.labels[indices]
+        self.sizes = None if split.sizes is None else split.sizes[indices]
+        self._split, self._indices = split, indices
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        return [self._split.names[index] for index in self._indices]
+
+    def gather(self, indices: HostArray, out: HostArray | None = None, *, threads: int = 1) -> HostArray:
+        return self._split.gather(self._indices[indices], out, threads=threads)
 
 
 def _relabelled(labels: HostArray, outputs: HostArray, width: int) -> HostArray:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from cnnjax import recipes
 from cnnjax.config import Experiment
-from cnnjax.core import files, trees
+from cnnjax.core import files, startup, trees
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
@@ -109,9 +108,14 @@ class Run:
 
     def predict_each(self, pictures: Any) -> Iterator[HostArray | UserError]:
         """Yields for each picture, in order, its probabilities float32 [K], or what is wrong with it."""
+        if getattr(pictures, "ndim", 4) != 4:
+            raise UserError(
+                f"pictures in an array are [N, H, W, C], not {list(pictures.shape)}; of one picture give array[None], "
+                "of grey ones array[..., None]"
+            )
         items = [pictures] if isinstance(pictures, (str, Path)) else list(pictures)
         size = min(self.config.evaluate.batch_size or self.config.data.batch_size, max(len(items), 1))
-        with ThreadPoolExecutor(self.config.data.threads or os.cpu_count()) as pool:
+        with ThreadPoolExecutor(self.config.data.threads or startup.cores()) as pool:
             for start in range(0, len(items), size):
                 fitted = list(pool.map(self.fit, items[start : start + size]))
                 whole = [found for found in fitted if not isinstance(found, UserError)]
@@ -150,12 +154,25 @@ class Run:
 
     def logits(self, images: Any) -> HostArray:
         """Returns logits float32 [N, K] of float32 [N, H, W, C], already normalised and of the model's input size."""
-        return np.asarray(self._logits(self.variables, np.asarray(images, np.float32)))
+        images, size = np.asarray(images, np.float32), self.parts.model.input_size
+        if images.ndim != 4 or images.shape[1:] != size:
+            raise UserError(f"logits takes images [N, {', '.join(map(str, size))}], not {list(images.shape)}")
+        return np.asarray(self._logits(self.variables, images))
 
 
 def saved_config(folder: RunDir) -> Experiment:
     """The config that a run was trained with."""
     return recipes.from_json(files.read_json(folder.config))
+
+
+def saved_dataset(folder: RunDir) -> Dataset:
+    """The description of the data that a run was trained on; UserError where it is gone or damaged."""
+    try:
+        return Dataset.from_json(files.read_json(folder.dataset))
+    except OSError:
+        raise UserError(f"{folder.dataset} is gone or cannot be read; restore it from a copy") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder.dataset} does not describe a data set; restore it from a copy") from error
 
 
 def open_run(
@@ -180,7 +197,7 @@ def open_run(
     config = saved_config(folder)
     if config.model.name == "knn":
         raise UserError(f"{path} compared pictures and learned nothing; its figures are in {folder.root / 'eval'}")
-    dataset = Dataset.from_json(files.read_json(folder.dataset))
+    dataset = saved_dataset(folder)
     if overrides:
         changed = recipes.validate(recipes.override(config, overrides))
         bound = recipes.differences(config, changed)

@@ -9,14 +9,13 @@ import numpy as np
 
 from cnnjax import recipes
 from cnnjax.config import Augment, Experiment
-from cnnjax.core import files, logs, trees
+from cnnjax.core import logs, trees
 from cnnjax.core.arrays import HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
-from cnnjax.data import Dataset
 from cnnjax.models import Model
 from cnnjax.models.model import from_flat
-from cnnjax.training.trained import open_run, saved_config
+from cnnjax.training.trained import open_run, saved_config, saved_dataset
 
 
 def inherit(config: Experiment, run: RunDir) -> Experiment:
@@ -33,7 +32,7 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
     folder = run if run.config.is_file() else RunDir.existing(config.model.init)
     old = saved_config(folder)
     config = recipes.override(config, {"model.init": str(Path(config.model.init).resolve())})
-    if old.model.name != config.model.name:
+    if folder is not run and old.model.name != config.model.name:  # of its own run claim.py tells
         raise UserError(
             f"config.model.init={folder.root} holds a {old.model.name}, config.model.name is {config.model.name}; "
             f"set config.model.name={old.model.name}"
@@ -59,7 +58,7 @@ def _fixed(old: Augment, folder: RunDir, channels: int | None) -> Augment:
     """How the weights' pictures were normalised, in figures; the new set's own where channels differ."""
     mode, mean, std = old.normalize, old.mean, old.std
     if mode in ("auto", "dataset", "mean"):
-        statistics = Dataset.from_json(files.read_json(folder.dataset)).statistics
+        statistics = saved_dataset(folder).statistics
         mean = statistics.mean
         mode, std = "fixed", (1.0,) * len(mean) if mode == "mean" else statistics.scale
     if mean is not None and channels not in (None, len(mean)):

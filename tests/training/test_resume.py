@@ -216,6 +216,30 @@ def test_damaged_checkpoint_is_refused(tiny, tmp_path):
         open_run(tmp_path / "run", checkpoint="last")
 
 
+def test_what_is_gone_or_damaged_in_a_run_folder_is_told(tiny, tmp_path):
+    train(tiny(train__epochs=6), tmp_path / "run")
+    run = RunDir(tmp_path / "run")
+    description = run.dataset.read_text()
+    run.dataset.write_text("{}")
+    with pytest.raises(UserError, match=r"dataset.json does not describe a data set; restore it from a copy"):
+        open_run(run.root)
+    run.dataset.unlink()
+    with pytest.raises(UserError, match=r"dataset.json is gone or cannot be read; restore it from a copy"):
+        open_run(run.root)
+    run.dataset.write_text(description)
+    with pytest.raises(UserError, match="checkpoint=beste is neither best nor last"):
+        open_run(run.root, checkpoint="beste")
+    best, last = open_run(run.root).step, open_run(run.root, checkpoint="last").step
+    assert best < last
+    shutil.rmtree(run.checkpoints / str(best))
+    with pytest.raises(UserError, match=f"has lost the best checkpoint, of step {best}; use --checkpoint last"):
+        open_run(run.root)
+    assert open_run(run.root, checkpoint="last").step == last
+    (run.checkpoints / str(last) / "meta" / "metadata").write_text("{}")
+    with pytest.raises(UserError, match=f"checkpoint {last} .* cannot be read"):
+        open_run(run.root, checkpoint="last")
+
+
 def test_non_finite_loss_stops_the_run_and_keeps_the_last_checkpoint(tiny, tmp_path):
     config = tiny(optimizer__lr=1e38, train__checkpoint_every=0, optimizer__warmup_epochs=2)
     with pytest.raises(RunError, match=r"not finite at step \d+ \(the checkpoint of step \d+ is kept\)"):

@@ -1,5 +1,6 @@
 """What a run promises beside exact resume: devices, accumulation, averages, endings, memory."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -71,7 +72,9 @@ def test_overfit_learns_its_pictures_by_heart(tiny, tmp_path):
     config = tiny(train__overfit=16, train__epochs=120, optimizer__name="adam", optimizer__lr=0.005, augment__noise=250)
     report = train(config, tmp_path / "run")
     assert losses(tmp_path / "run")[-1] < 0.05
-    assert report["split"] == "train"
+    assert (report["split"], report["count"], report["top1"]) == ("train", 16, 1), "of the same pictures"
+    assert evaluate(tmp_path / "run", split="train", report=True)["count"] == 16
+    assert len((tmp_path / "run/predictions/train.csv").read_text().splitlines()) == 17
 
 
 def test_endings(tiny, tmp_path):
@@ -180,6 +183,11 @@ def test_open_run_predicts_what_evaluate_counts(tiny, tmp_path, archive):
     normalised = (images - np.asarray(run.dataset.statistics.mean)) / np.asarray(run.dataset.statistics.std)
     logits = run.logits(normalised)
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), probabilities, atol=1e-5)
+    with pytest.raises(UserError, match=r"are \[N, H, W, C\], not \[12, 12, 1\]; of one picture give array\[None\]"):
+        run.predict(images[0])
+    np.testing.assert_array_equal(run.predict([images[0]]), run.predict(images[0][None]))
+    with pytest.raises(UserError, match=r"logits takes images \[N, 12, 12, 1\], not \[30, 10, 12, 1\]"):
+        run.logits(normalised[:, :10])
 
 
 def test_training_needs_only_the_core_of_the_dependencies(tmp_path, archive):
@@ -275,6 +283,32 @@ def test_nearest_neighbours_leave_a_folder_of_figures(tiny, tmp_path):
         train(tiny(model__name="knn", model__neighbours=1), tmp_path / "run")
     with pytest.raises(UserError, match="learned nothing"):
         open_run(tmp_path / "run")
+
+
+def test_nearest_neighbours_need_pictures_to_classify(tiny, tmp_path, archive):
+    with np.load(archive) as arrays:
+        np.savez(tmp_path / "one.npz", images=arrays["x_train"], labels=arrays["y_train"])
+    changes = {"data__val_fraction": 0.0, "data__test_fraction": 0.0, "data__source": f"arrays:{tmp_path / 'one.npz'}"}
+    with pytest.raises(UserError, match=r"there are neither; set config.data.test_fraction above 0"):
+        train(tiny(model__name="knn", **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_python_callers_are_told_as_well(tmp_path):
+    with pytest.raises(UserError, match=r"train takes a config, not 'x'; read one by cnnjax.load_config"):
+        train("x", tmp_path / "run")
+    with pytest.raises(UserError, match="num_classes=0 leaves lenet5 no output; it must be 1 or more"):
+        cnnjax.create_model("lenet5", num_classes=0)
+
+
+def test_the_spine_names_all_its_verbs():
+    from cnnjax import run
+
+    verbs = {name for name, value in vars(run).items() if callable(value) and not name.startswith("_")}
+    of_its_own = {name for name in verbs if getattr(vars(run)[name], "__module__", "") == run.__name__}
+    assert of_its_own <= set(run.__all__)
+    assert {"convert", "export", "soup", "open_run", "Run"} <= set(run.__all__)
+    assert "allow_pickle" in inspect.signature(run.convert).parameters
 
 
 def test_adversaries_of_no_reach_are_the_pictures(tiny, tmp_path):
