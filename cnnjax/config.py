@@ -53,6 +53,7 @@ class Data:
     store: Literal["auto", "pixels", "encoded"] = option(
         "auto", "pixels: uint8 arrays of one size; encoded: the files as they are; auto: pixels under 64 GB"
     )
+    # Free, though several steps a dispatch, which only resident pictures have, round otherwise: claim.py tells of it.
     loader: Literal["auto", "resident", "streamed"] = option(
         "auto", "resident: the split on the device; streamed: batch by batch; auto: by size", free=True
     )

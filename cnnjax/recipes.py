@@ -43,6 +43,10 @@ def load(path: str, overrides: Mapping[str, str] | None = None) -> Recipe:
     config, variants = getattr(module, "config", None), getattr(module, "variants", {})
     if not isinstance(config, Experiment):
         raise UserError(f"{file} defines no `config = Experiment(...)`; see configs/lenet_digits.py for the form")
+    if not _are_variants(variants):
+        raise UserError(
+            f'{file}: variants are no {{"NAME": {{"train.steps": 3, ...}}}}; give each name its keys and values'
+        )
     origin = {key: str(file) for key, value in flat(config).items() if value != flat(Experiment())[key]}
     name = file.stem
     if variant:
@@ -61,6 +65,12 @@ def load(path: str, overrides: Mapping[str, str] | None = None) -> Recipe:
 def load_config(path: str, overrides: Mapping[str, str] | None = None) -> Experiment:
     """Returns the config of `load` alone, for Python: `train(load_config("configs/lenet_digits.py"), "runs/a")`."""
     return load(path, overrides).config
+
+
+def _are_variants(found: Any) -> bool:
+    if not (isinstance(found, Mapping) and all(isinstance(values, Mapping) for values in found.values())):
+        return False
+    return all(isinstance(key, str) for names in (found, *found.values()) for key in names)
 
 
 def _find(path: str) -> tuple[Path, str]:
@@ -82,7 +92,7 @@ def _execute(file: Path) -> types.ModuleType:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{file} fails with {type(error).__name__}: {error}; mend the config file") from error
     return module
 

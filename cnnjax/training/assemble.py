@@ -197,17 +197,22 @@ def training_rows(config: Experiment, length: Length, start: int = 0) -> data.Tr
     )
 
 
-def dispatches(
-    config: Experiment, source: Any, rows: data.TrainingRows, length: Length
-) -> tuple[Callable[..., Any], Iterator[Batch], int]:
-    """The step to compile, what it takes, and how many steps that is at most.
+def steps_per_dispatch(config: Experiment, *, resident: bool) -> int:
+    """How many steps the device takes in one go, at most; one of streamed pictures.
 
     On a CPU one, unless it is asked for. In the body of a loop XLA makes plain loops there of convolutions whose
     gradients dilate (stride 2) or have groups: ResNet-20 gets slower, 1.5 times on two busy cores. LeNet-5, whose
     convolutions are products, gets 1.5 times as fast. The bits are those of another program.
     """
     usual = 1 if jax.default_backend() == "cpu" else 32
-    most = (config.train.steps_per_dispatch or usual) if isinstance(source, data.Resident) else 1
+    return (config.train.steps_per_dispatch or usual) if resident else 1
+
+
+def dispatches(
+    config: Experiment, source: Any, rows: data.TrainingRows, length: Length
+) -> tuple[Callable[..., Any], Iterator[Batch], int]:
+    """The step to compile, what it takes, and how many steps that is at most."""
+    most = steps_per_dispatch(config, resident=isinstance(source, data.Resident))
     if most == 1:
         return train_step, source.batches(rows), most
     spans = length.dispatches(length.steps - len(rows), most, config.train.log_every)

@@ -15,6 +15,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
 from cnnjax.optim import schedules
+from cnnjax.training.assemble import is_resident, steps_per_dispatch
 from cnnjax.training.trained import saved_config, saved_dataset
 
 
@@ -61,9 +62,11 @@ def check_same_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
         raise UserError(
             f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
         )
-    here = environment()
-    if run.environment.is_file() and (before := files.read_json(run.environment)) != here:
-        changed = ", ".join(f"{key} was {before.get(key)}" for key in here if before.get(key) != here[key])
+    here = environment(config, dataset)
+    before = files.read_json(run.environment) if run.environment.is_file() else {}
+    differ = [key for key in here if before.get(key, here[key]) != here[key]]
+    if differ and differ != ["loader"]:  # which alone changes no bit
+        changed = ", ".join(f"{key} was {before[key]}" for key in differ)
         logs.say(f"the environment has changed ({changed}): the run goes on, but not to the bit as it would have")
 
 
@@ -72,11 +75,12 @@ def describe_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
     files.write_json(run.config, recipes.to_json(config))
     files.write_json(run.dataset, dataset.to_json())
     if not run.environment.is_file():  # of the start, which made the first bits
-        files.write_json(run.environment, environment())
+        files.write_json(run.environment, environment(config, dataset))
 
 
-def environment() -> dict[str, Any]:
-    """What the bits of a result depend on beside the config: versions, devices, cores."""
+def environment(config: Experiment, dataset: Dataset) -> dict[str, Any]:
+    """What the bits of a result depend on beside the config: versions, devices, cores, the program of the steps."""
+    resident = is_resident(config, dataset)
     packages = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     found = {name: metadata.version(name) for name in packages if _installed(name)}
     device = jax.devices()[0]
@@ -89,6 +93,8 @@ def environment() -> dict[str, Any]:
         "devices": jax.device_count(),
         "processes": jax.process_count(),
         "cores": startup.cores(),
+        "loader": "resident" if resident else "streamed",
+        "steps_per_dispatch": steps_per_dispatch(config, resident=resident),
     }
 
 

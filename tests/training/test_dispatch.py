@@ -1,5 +1,7 @@
 """Several steps a dispatch are the same steps: nothing that is logged, saved or learned depends on where it is cut."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,6 +65,21 @@ def test_many_steps_equal_single_ones(tiny, tmp_path):
         assert single == pytest.approx(several, rel=1e-4)
     single, several = (open_run(tmp_path / most, checkpoint="last").variables for most in ("1", "5"))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), single, several)
+
+
+def test_a_run_that_goes_on_with_other_dispatches_says_so(tiny, tmp_path, capsys):
+    several = {"train__steps_per_dispatch": 4}
+    train(tiny(data__loader="resident", train__epochs=1, **several), tmp_path / "run")
+    kept = json.loads(RunDir(tmp_path / "run").environment.read_text())
+    assert (kept["loader"], kept["steps_per_dispatch"]) == ("resident", 4)
+    train(tiny(data__loader="streamed", train__epochs=2, **several), tmp_path / "run")
+    told = (
+        "environment has changed (loader was resident, steps_per_dispatch was 4): the run goes on, but not to the bit"
+    )
+    assert told in capsys.readouterr().err
+    train(tiny(data__loader="resident", train__epochs=1), tmp_path / "single")
+    train(tiny(data__loader="streamed", train__epochs=2), tmp_path / "single")
+    assert "has changed" not in capsys.readouterr().err, "single steps are the same to the bit"
 
 
 def test_trace_of_some_steps_is_one_that_profilers_read(tiny, tmp_path):
