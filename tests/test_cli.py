@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -242,6 +243,14 @@ def test_a_verb_that_reads_a_run_leaves_no_log_in_it(recipe, folder, capsys, mon
     log = Path(err.split("the traceback is in ")[1].strip())
     assert "ZeroDivisionError" in log.read_text()
     assert not Path("run/failure.log").exists()
+
+
+def test_sigterm_before_a_save_promises_no_more_than_there_is(recipe, capsys, monkeypatch):
+    monkeypatch.setattr("cnnjax.data.prepare", lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM))
+    status, _, err = call(capsys, "train", "--config", recipe)
+    assert status == 143
+    assert err == "cnnjax: stopped; the same command begins again where the last saved piece ends\n"
+    assert not Path("runs").exists()
 
 
 def test_a_data_dir_that_is_no_folder_is_one_sentence(recipe):

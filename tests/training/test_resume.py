@@ -216,6 +216,19 @@ def test_damaged_checkpoint_is_refused(tiny, tmp_path):
         open_run(tmp_path / "run", checkpoint="last")
 
 
+def test_another_net_in_a_run_that_began_with_weights(tiny, tmp_path):
+    """The sentence is of the run folder, not of the weights, which it has long since taken."""
+    train(tiny(train__steps=1), tmp_path / "first")
+    began = {"train__steps": 1, "model__init": str(tmp_path / "first")}
+    train(tiny(**began), tmp_path / "run")
+    with pytest.raises(
+        UserError, match=r"run is the run folder of another config \(config.model.name was .*, now plain:"
+    ):
+        train(tiny(**began, model__name="plain:fc8"), tmp_path / "run")
+    with pytest.raises(UserError, match=r"config.model.init=.*first holds a plain:.*set config.model.name="):
+        train(tiny(**began, model__name="plain:fc8"), tmp_path / "new")
+
+
 def test_what_is_gone_or_damaged_in_a_run_folder_is_told(tiny, tmp_path):
     train(tiny(train__epochs=6), tmp_path / "run")
     run = RunDir(tmp_path / "run")
