@@ -155,9 +155,15 @@ class Run:
     def logits(self, images: Any) -> HostArray:
         """Returns logits float32 [N, K] of float32 [N, H, W, C], already normalised and of the model's input size."""
         images, size = np.asarray(images, np.float32), self.parts.model.input_size
-        if images.ndim != 4 or images.shape[1:] != size:
-            raise UserError(f"logits takes images [N, {', '.join(map(str, size))}], not {list(images.shape)}")
-        return np.asarray(self._logits(self.variables, images))
+        wrong = UserError(f"logits takes images [N, {', '.join(map(str, size))}], not {list(images.shape)}")
+        if images.ndim != 4:
+            raise wrong
+        try:
+            return np.asarray(self._logits(self.variables, images))
+        except Exception as error:  # whatever the net's layers say of it; some nets take other sizes
+            if images.shape[1:] == size:
+                raise
+            raise wrong from error
 
 
 def saved_config(folder: RunDir) -> Experiment:
