@@ -19,7 +19,7 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.core.statistics import Statistics
 from cnnjax.data import Dataset
 from cnnjax.models import Card, Model, create_model
-from cnnjax.models.base import MODELS, find
+from cnnjax.models.base import MODELS, find, own_name
 from cnnjax.models.cards import Weights
 from cnnjax.optim import optimizers
 from cnnjax.training import claim
@@ -63,6 +63,7 @@ def convert(
     run = RunDir(workdir)
     if run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
         raise UserError(f"{run.root} exists and is not empty; name a new folder with --workdir")
+    name = own_name(name)
     state, card = weight_files.read(path, allow_pickle=allow_pickle), find(name).card
     if source is None and tag:
         source = cast(Any, next((row.source for row in card.weights if _has_tag(row, tag)), None))

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from cnnjax.core import trees
+from cnnjax.core.errors import UserError
 from cnnjax.models import create_model
 from cnnjax.models.base import MODELS
-from cnnjax.models.cards import published_weights
-from cnnjax.training.converted import _check_form
+from cnnjax.models.cards import aliases, published_weights
+from cnnjax.training.converted import _check_form, convert
 from cnnjax.weights import bridge, detect
 
 ROWS = sorted({(name, one.source) for name, rows in published_weights().items() for one in rows})
@@ -18,6 +20,23 @@ def test_every_row_has_a_table(name, source):
     card = MODELS[name].card
     assert source in bridge.tables_of(name, card.family)
     _check_form(card, name, source)  # or the same names would be read into a net that pads otherwise
+
+
+def forms():
+    """(name elsewhere, library) of each net that the library builds otherwise than ours of its name."""
+    for alias, name in aliases().items():
+        card = MODELS[name].card
+        for source in bridge.tables_of(name, card.family):
+            if f"{source}/{name}" in MODELS and source != card.published.source:
+                yield alias, source
+
+
+@pytest.mark.parametrize(("alias", "source"), sorted(forms()))
+def test_another_form_is_refused_by_whatever_name(alias, source, tmp_path):
+    save_file({"weight": np.zeros(1, np.float32)}, tmp_path / "any.safetensors")
+    name = aliases()[alias]
+    with pytest.raises(UserError, match=f"is built otherwise than {name}; take {source}/{name}"):
+        convert(alias, tmp_path / "any.safetensors", tmp_path / "run", source=source)
 
 
 def test_names_of_a_keras_convnext_tell_its_classes():
