@@ -105,6 +105,8 @@ def convert(
         known = len({row.tag for row in card.weights if row.source == published.source})
         more = f"; --tag names another of {known} sets" if known > 1 else ""
         logs.say(f"pictures as for {published.source} {published.tag}, {published.side} x {published.side}{more}")
+    else:
+        logs.say(f"pictures as the card of {name} has them, {side} x {side}")
     logs.say(f"it is a run folder now: {run.root}")
     return run
 
@@ -164,20 +166,20 @@ def _new_head(model: Model) -> dict[str, HostArray]:
 def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -> tuple[Experiment, Dataset]:
     """The config and the data description of a run that was never trained here."""
     card, (height, width, channels) = model.card, model.input_size
-    crop, how = (published.crop, published.interpolation) if published else (card.crop, card.interpolation)
-    mean, std = (published.mean, published.std) if published else (card.mean, card.std)
+    pictures = published or card
+    mean, std = pictures.mean, pictures.std
     if mean is None or std is None or len(mean) != channels:
         mean, std = (127.5,) * channels, (127.5,) * channels
     # Whole pixels as timm counts them; torchvision's crops are such quotients of whole sizes, but for the last digit.
-    size = (int(height / crop + 1e-3), int(width / crop + 1e-3))
+    size = (int(height / pictures.crop + 1e-3), int(width / pictures.crop + 1e-3))
     config = recipes.validate(
         Experiment(
             data=Data(
                 source=SOURCE,
                 batch_size=32,
-                resize="center",
+                resize=pictures.resize,
                 size=size,
-                interpolation=how,
+                interpolation=pictures.interpolation,
                 channels=channels,
                 val_fraction=0.0,
                 test_fraction=0.0,

@@ -113,6 +113,22 @@ def test_a_folder_of_some_classes_is_held_against_the_outputs_of_those_names(con
     assert "has 4 classes, of which birds is none of the run's 3" in told
 
 
+def test_both_sides_are_resized_where_timm_squashes():
+    """Its crop_mode is squash: 480 / 1.0 of any aspect, then 300 / 0.9, of which the centre is cut."""
+    picture = np.random.default_rng(0).integers(0, 256, (300, 411, 3), np.uint8)
+    for name, tag, side, resized in (
+        ("timm/efficientnet_v2_m", "in1k@480", 480, 480),
+        ("efficientnet_v2_b3", "in21k_ft_in1k@300", 300, 333),
+    ):
+        weights = converted_run._published(MODELS[name].card, "timm", tag)
+        config, _ = converted_run._describe(create_model(name, input_size=(side, side, 3)), weights, ("a",))
+        whole = np.asarray(Image.fromarray(picture).resize((resized, resized), Image.Resampling.BICUBIC))
+        start = round((resized - side) / 2)
+        prepared, _ = load(picture, config.data, "picture", 3)
+        expected = whole[start : start + side, start : start + side]
+        np.testing.assert_array_equal(VIEWS["single"](prepared[None], (side, side))[0, 0], expected)
+
+
 def check_prepared(picture, tag, side):
     """Resize(side) and CenterCrop(224) of torchvision, with Pillow alone."""
     weights = converted_run._published(MODELS["resnet50"].card, "torchvision", tag)
