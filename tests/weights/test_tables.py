@@ -39,6 +39,47 @@ def test_another_form_is_refused_by_whatever_name(alias, source, tmp_path):
         convert(alias, tmp_path / "any.safetensors", tmp_path / "run", source=source)
 
 
+def zeros(model, source):
+    """A file of the model's names and shapes in its layout here, which takes no memory."""
+    keys, flat = bridge.keys_of(model, source), trees.flatten(model.shapes())
+    return {
+        key: bridge.write_layout(np.broadcast_to(np.float32(0), flat[path].shape), path, bridge.table(model, source))
+        for path, key in keys.items()
+    }
+
+
+@pytest.mark.parametrize(("name", "head"), [("inception_v3", "AuxLogits/fc"), ("googlenet", "aux1/fc2")])
+def test_auxiliary_heads_are_told_from_the_head(name, head):
+    model, few = create_model(name), create_model(name, 7)
+    state = zeros(model, "torchvision")
+    beside = {key for key in state if key.startswith(("aux", "Aux"))}
+    assert {bridge.keys_of(model, "torchvision")[path] for path in model.auxiliary_leaves} == beside
+    assert detect.new_leaves(model, state, "torchvision") == set()
+
+    tuned = state | {key: value for key, value in zeros(few, "torchvision").items() if key.startswith("fc.")}
+    assert detect.classes_in(model, tuned, "torchvision") == 7  # whatever the auxiliary heads were left at
+    new = detect.new_leaves(few, tuned, "torchvision")
+    assert {f"params/{head}/kernel", f"params/{head}/bias"} <= new < few.head_leaves
+    assert not any(path.startswith("params/fc/") for path in new)
+
+    evaluated = {key: value for key, value in state.items() if key not in beside}
+    assert not detect.lacks_head(model, evaluated, "torchvision")
+    assert detect.new_leaves(model, evaluated, "torchvision") == model.auxiliary_leaves
+    bare = {key: value for key, value in evaluated.items() if not key.startswith("fc.")}
+    assert detect.lacks_head(model, bare, "torchvision")
+    assert detect.new_leaves(model, bare, "torchvision") == model.auxiliary_leaves | model.head_leaves
+    del evaluated["conv1.conv.weight" if name == "googlenet" else "Conv2d_1a_3x3.conv.weight"]
+    assert detect.new_leaves(model, evaluated, "torchvision") == model.auxiliary_leaves  # and the rest stays missing
+
+
+def test_a_convolution_for_a_head_tells_its_classes():
+    model, few = create_model("resnetv2_50x1_bit", 21843), create_model("resnetv2_50x1_bit", 7)
+    state = zeros(few, "timm")
+    state["head.fc.weight"] = state["head.fc.weight"][:, :, None, None]
+    assert detect.classes_in(model, state, "timm") == 7
+    assert detect.new_leaves(model, state, "timm") == model.head_leaves
+
+
 def test_names_of_a_keras_convnext_tell_its_classes():
     """Its layers' names begin with the net's."""
     model = create_model("convnext_tiny", 7, input_size=(32, 32, 3))
