@@ -275,6 +275,7 @@ def create_model(
     input_size: tuple[int, int, int] | None = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
     dropout: float | None = None,
+    drop_path: float | None = None,
     remat: bool = False,
 ) -> Model:
     """Makes a model by name and checks, by shapes only, that it fits the pictures.
@@ -285,6 +286,7 @@ def create_model(
       input_size: (height, width, channels); None: the card's.
       dtype: of the computation.
       dropout: 0 .. 1, replaces the rate of every dropout layer; None: the net's own.
+      drop_path: 0 .. 1, replaces the rate of stochastic depth at the last block; None: the net's own.
       remat: less memory in the backward pass for more time.
 
     Raises:
@@ -298,6 +300,11 @@ def create_model(
     if remat and "remat" not in fields:
         raise UserError(f"config.model.remat=True needs a net with an attribute remat: bool, which {name} lacks")
     options |= {"remat": remat} if remat else {}
+    if drop_path is not None and "drop_path" not in fields:
+        raise UserError(
+            f"config.model.drop_path={drop_path:g} needs a net with an attribute drop_path: float, which {name} lacks"
+        )
+    options |= {} if drop_path is None else {"drop_path": drop_path}
     module = entry.build(num_classes=classes, **options)
     model = Model(name, entry.card, classes, input_size or entry.card.input_size, module, dtype, dropout)
     _check_fit(model)
