@@ -1,6 +1,7 @@
 """Published weights as a run folder like any other, and a run's weights as a file for other libraries."""
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -61,9 +62,9 @@ def convert(
     Raises:
       UserError: the file does not fit the model, the folder is not empty, ...; nothing is written.
     """
-    run = RunDir(workdir)
-    if run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
-        raise UserError(f"{run.root} exists and is not empty; name a new folder with --workdir")
+    run = RunDir.new(workdir)
+    if repeated := [one for one, count in Counter(class_names).items() if count > 1]:
+        raise UserError(f"the class name {repeated[0]} stands for several outputs; give each a name of its own")
     name = own_name(name)
     state, card = weight_files.read(path, allow_pickle=allow_pickle), find(name).card
     if source is None and tag:

@@ -218,6 +218,28 @@ def test_whatever_does_not_fit_is_listed_and_nothing_is_written(converted, tmp_p
     )
 
 
+def test_flags_that_cannot_be_meant_are_refused(converted, tmp_path, capsys):
+    folder, _ = converted
+    words = ["convert", "--arch", NAME, "--from", str(folder / "weights.safetensors"), "--workdir"]
+    for content, told in (
+        ("caf\xe9\nb\nc\n".encode("latin-1"), "is no text in UTF-8; give one with a class name a line"),
+        (b"", "is empty; give one with a class name a line"),
+        (b"\n \n", "is empty; give one with a class name a line"),
+        (b"cat\ndog\ncat\n", "the class name cat stands for several outputs; give each a name of its own"),
+    ):
+        (tmp_path / "names.txt").write_bytes(content)
+        names = ("--classes", str(tmp_path / "names.txt"))
+        assert told in refused(capsys, *words, str(tmp_path / "run"), *names)
+    inside = str(tmp_path / "names.txt" / "a" / "run")
+    assert f"names.txt is a file, so there can be no folder {inside}; name another with --workdir" in refused(
+        capsys, *words, inside
+    )
+    out = ("convert", "--workdir", str(folder / "run"), "--to", str(tmp_path / "x.safetensors"))
+    for more in (("--arch", NAME), ("--num_classes", "3"), ("--classes", "x"), ("--tag", "x"), ("--allow_pickle",)):
+        assert f"--to writes a run as it is and takes no {more[0]}; leave that out" in refused(capsys, *out, *more)
+    assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
+
+
 def test_weights_without_a_head(converted, tmp_path, capsys, monkeypatch):
     folder, variables = converted
     state = {f"module.{key}": value for key, value in load_file(folder / "weights.safetensors").items()}
