@@ -28,6 +28,21 @@ class RunDir:
             raise UserError(f"{root} is no run folder: it {reason}; name the --workdir of a training run")
         return run
 
+    @classmethod
+    def new(cls, root: str | Path, *, flag: str = "--workdir") -> "RunDir":
+        """The same for a folder that must be new or empty; raises UserError otherwise, which offers the flag."""
+        run = cls(root)
+        run.check_parents(flag)
+        if run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
+            raise UserError(f"{root} exists and is not empty; name a new folder with {flag}")
+        return run
+
+    def check_parents(self, flag: str = "--workdir") -> None:
+        """Raises UserError where the folder would lie in a file."""
+        there = next((path for path in self.root.parents if path.exists()), None)
+        if there is not None and not there.is_dir():
+            raise UserError(f"{there} is a file, so there can be no folder {self.root}; name another with {flag}")
+
     @property
     def config(self) -> Path:
         return self.root / "config.json"

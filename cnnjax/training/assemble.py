@@ -75,6 +75,7 @@ def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
         input_size=model.input_size,
         dtype=automatic if model.dtype == "auto" else model.dtype,
         dropout=0.0 if config.train.overfit else model.dropout,
+        drop_path=model.drop_path,
         remat=model.remat,
     )
 

@@ -19,6 +19,7 @@ from cnnjax.training.trained import saved_config
 
 def check_workdir(run: RunDir, config: Experiment) -> None:
     """Raises UserError where the folder is no run's, or plainly another config's; needs no data."""
+    run.check_parents()
     if run.config.is_file():
         _check_differences(run, saved_config(run), config, resolved=False)
     elif run.root.exists() and (not run.root.is_dir() or any(not _is_ours(path) for path in run.root.iterdir())):
