@@ -300,14 +300,16 @@ def create_model(
     if remat and "remat" not in fields:
         raise UserError(f"config.model.remat=True needs a net with an attribute remat: bool, which {name} lacks")
     options |= {"remat": remat} if remat else {}
-    if drop_path is not None and "drop_path" not in fields:
+    if drop_path and "drop_path" not in fields:
         raise UserError(
             f"config.model.drop_path={drop_path:g} needs a net with an attribute drop_path: float, which {name} lacks"
         )
-    options |= {} if drop_path is None else {"drop_path": drop_path}
+    options |= {} if drop_path is None or "drop_path" not in fields else {"drop_path": drop_path}
     module = entry.build(num_classes=classes, **options)
     model = Model(name, entry.card, classes, input_size or entry.card.input_size, module, dtype, dropout)
     _check_fit(model)
+    if dropout and not any(call.kind == "Dropout" for call in model.trace.calls):
+        raise UserError(f"config.model.dropout={dropout:g} needs a net with a dropout layer, which {name} lacks")
     return model
 
 

@@ -39,6 +39,8 @@ def test_paths_of_the_last_cell_are_dropped_at_the_rate_of_the_recipe():
     assert max(rates(create_model("convnext_tiny", input_size=(64, 64, 3), drop_path=0.7)).values()) == 0.7
     with pytest.raises(UserError, match=r"drop_path=0\.2 needs a net with an attribute drop_path: float, which vgg16"):
         create_model("vgg16", drop_path=0.2)
+    heart = {"train.overfit": 32}
+    assert set(rates(build_model(recipes.override(config, heart))).values()) == {0.0}
 
 
 def test_drop_path_leaves_operations_out_of_pictures():
