@@ -128,6 +128,12 @@ class Model:
         "auto", "of the computation; auto: bfloat16 on GPU and TPU; parameters are always float32"
     )
     dropout: float | None = option(None, "rate of every dropout layer; none: the model's own", low=0, high=0.99)
+    drop_path: float | None = option(
+        None,
+        "stochastic depth: how often the last block's branches are left out of a picture, earlier ones' in proportion; none: the model's own",
+        low=0,
+        high=0.99,
+    )
     remat: bool = option(False, "recompute activations in the backward pass: less memory, more time")
     neighbours: int = option(1, "of knn: how many vote", low=1)
     metric: Literal["l1", "l2"] = option("l2", "of knn: sum of absolute pixel differences, or Euclidean")

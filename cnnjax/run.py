@@ -306,6 +306,8 @@ def summarise(
     if workdir is not None:
         run = open_run(workdir)
         return summary.summarise(run.parts.model), run.params_digest
+    if "knn" in (model, config and config.model.name):
+        raise UserError("knn has no layers, so there is nothing to sum up; give a recipe with another model")
     if config is None:
         return summary.summarise(create_model(model or "", num_classes, input_size=input_size)), None
     stated_shapes(config)

@@ -200,10 +200,10 @@ def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
     from cnnjax import run
 
     if flag.to:
+        reading = ("arch", "tag", "num_classes", "classes", "allow_pickle")
+        if given := ", ".join(f"--{name}" for name in reading if flag[name].value):
+            raise UserError(f"--to writes a run as it is and takes no {given}; leave that out, or give --from")
         return run.export(workdir, flag.to, source=source)
-    names = Path(flag.classes).read_text().split("\n") if flag.classes and Path(flag.classes).is_file() else []
-    if flag.classes and not names:
-        raise UserError(f"--classes={flag.classes} is no file; give one with a class name a line")
     run.convert(
         _needed(flag, "arch"),
         _needed(flag, "from"),
@@ -211,9 +211,23 @@ def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
         source=source,
         tag=flag.tag,
         num_classes=flag.num_classes,
-        class_names=[name.rpartition("\t")[2].strip() for name in names if name.strip()],
+        class_names=_class_names(flag.classes) if flag.classes else (),
         allow_pickle=flag.allow_pickle,
     )
+
+
+def _class_names(path: str) -> list[str]:
+    """The lines of a text file that are not blank, of each what stands behind its last tab."""
+    if not Path(path).is_file():
+        raise UserError(f"--classes={path} is no file; give one with a class name a line")
+    try:
+        lines = Path(path).read_text("utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise UserError(f"--classes={path} is no text in UTF-8; give one with a class name a line") from None
+    names = [name for line in lines if (name := line.rpartition("\t")[2].strip())]
+    if not names:
+        raise UserError(f"--classes={path} is empty; give one with a class name a line")
+    return names
 
 
 def _explain(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:

@@ -9,7 +9,8 @@ it falls by a tenth an epoch. Pictures are shifted by up to 2 pixels, which is a
 lie in 0 .. 1, as the decoder draws them.
 
 Hardware: one GPU. An epoch is 36 million million multiply-adds, forward and backward.
-Published: test error 0.25 %, mean of three runs (not yet measured here).
+Published: test error 0.25 %, mean of three runs. Measured: 0.71 % after the 4 epochs of `:hour`, 22 minutes on two
+cores.
 """
 
 from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train

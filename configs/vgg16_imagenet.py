@@ -8,8 +8,8 @@ colour; the rate falls tenfold when the validation error stalls, three times. Th
 11-layer net; here weights begin as He et al. 2015 draw them, for pictures of unit variance, where the paper subtracts
 the mean alone.
 
-Hardware: not measured here yet. Published: 74.4 % top-1, 91.9 % top-5 (configuration D, multi-scale dense
-evaluation); torchvision's weights 71.59 / 90.38 % at one centre crop.
+Hardware: not measured here yet. Published: 74.4 % top-1, 91.9 % top-5 (table 3: configuration D so trained, at one
+test scale, 384, evaluated densely); torchvision's weights 71.59 / 90.38 % at one centre crop.
 """
 
 from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke

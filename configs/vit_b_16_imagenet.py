@@ -22,7 +22,7 @@ config = Experiment(
         test_fraction=0.0,
     ),
     augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="vit_b_16", num_classes=1000, input_size=(224, 224, 3)),
+    model=Model(name="vit_b_16", num_classes=1000, input_size=(224, 224, 3), dropout=0.1),
     optimizer=Optimizer(
         name="adamw",
         lr=0.003,

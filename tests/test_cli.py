@@ -149,6 +149,8 @@ def test_summary_without_data(capsys):
         (["train", "--config", "{recipe}", "--workdir", "pets.py/x"], "pets.py is no folder; name another"),
         (["summary", "--model", "mlp", "--config.train.epochs=1"], "overrides belong to a recipe"),
         (["summary", "--config", "{recipe}", "--num_classes", "3"], "belong to --model"),
+        (["summary", "--config", "{recipe}", "--config.model.name=knn"], "knn has no layers"),
+        (["summary", "--model", "knn"], "knn has no layers"),
         (["summary"], "one of --config FILE, --workdir RUN and --model NAME"),
         (["summary", "--model", "lenet5", "--input", "28x28"], "is not HxWxC"),
         (["summary", "--model", "resnet5000"], "unknown model resnet5000"),

@@ -7,6 +7,7 @@ calibration.json report.html
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnjax.core import files
 from cnnjax.core.errors import UserError
 
 
@@ -26,6 +27,15 @@ class RunDir:
         if not run.config.is_file():
             reason = "has no config.json" if run.root.is_dir() else "does not exist"
             raise UserError(f"{root} is no run folder: it {reason}; name the --workdir of a training run")
+        return run
+
+    @classmethod
+    def new(cls, root: str | Path, *, flag: str = "--workdir") -> "RunDir":
+        """The same for a folder that must be new or empty; raises UserError otherwise, which offers the flag."""
+        run = cls(root)
+        if run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
+            raise UserError(f"{root} exists and is not empty; name a new folder with {flag}")
+        files.require_folder(run.root, flag)
         return run
 
     @property

@@ -15,6 +15,8 @@ from typing import Any, Literal
 from cnnjax.core.statistics import IMAGENET_MEAN, IMAGENET_STD
 
 Interpolation = Literal["bilinear", "bicubic"]
+Resize = Literal["center", "squash"]
+"""Words of config.data.resize: the shorter side resized and the rest cut, or both sides, whatever the aspect."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Weights:
       tag: what the source calls it, such as IMAGENET1K_V2.
       top1, top5: percent of ImageNet's validation set, one centre crop.
       side: of the square input that this was measured at.
-      crop: input side / resized shorter side.
+      crop: input side / resized side.
+      resize: which sides are.
       mean, std: per channel, in levels of 0-255.
     """
 
@@ -50,6 +53,7 @@ class Weights:
     top5: float
     side: int
     crop: float
+    resize: Resize
     interpolation: Interpolation
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -91,7 +95,8 @@ class Card:
       family: the file that holds it, for lists and tables.
       mean, std: per channel, in levels of 0-255; None: those of the training set at hand.
       interpolation: how pictures are resized in evaluation.
-      crop: input side / resized shorter side in evaluation.
+      crop: input side / resized side in evaluation.
+      resize: which sides are resized in evaluation.
       accuracy: the published result in words.
       published: counts and reference; None for one's own.
       weights: published ones, those that the name means by itself first.
@@ -105,6 +110,7 @@ class Card:
     std: tuple[float, ...] | None = None
     interpolation: Interpolation = "bilinear"
     crop: float = 1.0
+    resize: Resize = "center"
     accuracy: str = ""
     published: Published | None = None
     weights: tuple[Weights, ...] = ()
@@ -165,6 +171,7 @@ def card(name: str, *, paper: Paper | None = None, weights: tuple[Weights, ...] 
             "mean": first.mean,
             "std": first.std,
             "crop": first.crop,
+            "resize": first.resize,
             "interpolation": first.interpolation,
             "accuracy": f"{first.source}'s weights {first.tag}: {first.top1:g} / {first.top5:g} % (top-1 / top-5)",
         }
@@ -201,6 +208,7 @@ def published_weights() -> Mapping[str, tuple[Weights, ...]]:
             float(row["top5"]),
             int(row["input"]),
             float(row["crop"]),
+            "squash" if row["resize"] == "squash" else "center",
             "bicubic" if row["interpolation"] == "bicubic" else "bilinear",
             mean,
             std,

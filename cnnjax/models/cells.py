@@ -259,7 +259,8 @@ class CellNet(Classifier):
 
     Attributes:
       drop_path: of the last cell, earlier ones in proportion to their depth: Zoph et al.'s ScheduledDropPath without
-        its rise over the training. They have 0.3 in the large net, Liu et al. 0.4.
+        its rise over the training. It is 0 unless `create_model(drop_path=0.3)` sets that of their large net; Liu et
+        al. have 0.4.
     """
 
     row: Row

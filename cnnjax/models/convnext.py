@@ -31,7 +31,7 @@ class Row:
 
     Attributes:
       depths, widths: blocks, and their channels, in each of the four stages.
-      drop_path: share of the pictures that skip the last block; from 0 at the first it grows linearly.
+      drop_path: see ConvNeXt.
     """
 
     depths: tuple[int, int, int, int]
@@ -70,9 +70,14 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXt(Classifier):
-    """Four stages, before each a LayerNorm and a patch convolution (in the stem the other way round)."""
+    """Four stages, before each a LayerNorm and a patch convolution (in the stem the other way round).
+
+    Attributes:
+      drop_path: share of the pictures that skip the last block; from 0 at the first it grows linearly.
+    """
 
     row: Row
+    drop_path: float
 
     def setup(self) -> None:
         patches, steps = partial(Conv, initial=INITIAL), []
@@ -86,7 +91,7 @@ class ConvNeXt(Classifier):
                 setattr(self, f"downsample{stage}", patches(width, 2, stride=2))
                 steps += [f"downsample{stage}_norm", f"downsample{stage}"]
             for number in range(depth):
-                setattr(self, f"stage{stage}_{number}", ConvNeXtBlock(self.row.drop_path * done / last))
+                setattr(self, f"stage{stage}_{number}", ConvNeXtBlock(self.drop_path * done / last))
                 steps.append(f"stage{stage}_{number}")
                 done += 1
         self.steps = tuple(steps)
@@ -103,4 +108,4 @@ class ConvNeXt(Classifier):
 
 
 for name, row in NETS.items():
-    register_model(name, paper=PAPER)(partial(ConvNeXt, row=row))
+    register_model(name, paper=PAPER)(partial(ConvNeXt, row=row, drop_path=row.drop_path))

@@ -9,10 +9,9 @@ it, torchvision/efficientnet_b0 or timm/efficientnet_v2_s, the other one.
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from cnnjax.models.base import register_model
-from cnnjax.models.cards import NORMALISE, Paper
+from cnnjax.models.cards import Paper
 from cnnjax.models.initialisers import HE_OUT, UNIFORM_OUT
 from cnnjax.models.inverted_residual import InvertedResidualNet, Stage, Style, round_channels
 
@@ -175,15 +174,6 @@ OTHERS = {
     "keras/efficientnet_v2_m": ("efficientnet_v2_m", TENSORFLOW),
     "keras/efficientnet_v2_l": ("efficientnet_v2_l", TENSORFLOW),
 }
-
-# What pictures weights of timm's own style need, none of which weights.csv has: (crop, levels)
-TIMM_PICTURES = {
-    "timm/efficientnet_b0": (0.875, "imagenet"),
-    "timm/efficientnet_b1": (1.0, "half"),
-    "timm/efficientnet_b2": (1.0, "imagenet"),
-    "timm/efficientnet_b3": (1.0, "imagenet"),
-    "timm/efficientnet_b4": (1.0, "imagenet"),
-}
 # fmt: on
 
 for name, row in NETS.items():
@@ -191,9 +181,4 @@ for name, row in NETS.items():
 
 for name, (ours, style) in OTHERS.items():
     row = replace(NETS[ours], style=style)
-    pictures: dict[str, Any] = {}
-    if name in TIMM_PICTURES:
-        crop, levels = TIMM_PICTURES[name]
-        mean, std = NORMALISE[levels]
-        pictures = {"mean": mean, "std": std, "crop": crop, "interpolation": "bicubic"}
-    register_model(name, paper=row.paper, **pictures)(row.build())
+    register_model(name, paper=row.paper)(row.build())

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -68,6 +68,15 @@ class Model:
     def init(self, key: Array) -> Tree:
         """Draws the parameters; "batch_stats" is empty where the net keeps none."""
         return _both(jax.jit(lambda key: self._trace(key)[1])(key))
+
+    def draw(self, key: Array, paths: Collection[str]) -> dict[str, Array]:
+        """Draws the leaves of these paths alone, by path, as `init` does; XLA leaves out what only others need."""
+
+        def some(key: Array) -> dict[str, Array]:
+            flat = trees.flatten(_both(self._trace(key)[1]))
+            return {path: flat[path] for path in paths}
+
+        return jax.jit(some)(key)
 
     def shapes(self) -> Tree:
         """The same tree of jax.ShapeDtypeStruct, by shape only."""
@@ -167,10 +176,18 @@ class Model:
         last = seen[-1] if seen else features
         return last.reshape(len(last), -1, last.shape[-1]).mean(1, dtype=jnp.float32)
 
+    @functools.cached_property
     def head_leaves(self) -> frozenset[str]:
-        """The paths of the leaves whose shape depends on the number of classes."""
+        """The paths of the leaves whose shape depends on the number of classes, auxiliary heads' too."""
         return self._changing(create_model(self.name, self.num_classes + 1, input_size=self.input_size))
 
+    @functools.cached_property
+    def auxiliary_leaves(self) -> frozenset[str]:
+        """The paths of the leaves of auxiliary heads, which evaluation does without."""
+        beside = {call.path for call in self.trace.calls if call.beside}
+        return frozenset(path for path in trees.flatten(self.shapes()) if tuple(path.split("/")[1:-1]) in beside)
+
+    @functools.cached_property
     def stem_leaves(self) -> frozenset[str]:
         """The paths of the leaves whose shape depends on the number of input channels."""
         height, width, channels = self.input_size
@@ -258,6 +275,7 @@ def create_model(
     input_size: tuple[int, int, int] | None = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
     dropout: float | None = None,
+    drop_path: float | None = None,
     remat: bool = False,
 ) -> Model:
     """Makes a model by name and checks, by shapes only, that it fits the pictures.
@@ -268,6 +286,7 @@ def create_model(
       input_size: (height, width, channels); None: the card's.
       dtype: of the computation.
       dropout: 0 .. 1, replaces the rate of every dropout layer; None: the net's own.
+      drop_path: 0 .. 1, replaces the rate of stochastic depth at the last block; None: the net's own.
       remat: less memory in the backward pass for more time.
 
     Raises:
@@ -283,9 +302,16 @@ def create_model(
     if remat and "remat" not in fields:
         raise UserError(f"config.model.remat=True needs a net with an attribute remat: bool, which {name} lacks")
     options |= {"remat": remat} if remat else {}
+    if drop_path and "drop_path" not in fields:
+        raise UserError(
+            f"config.model.drop_path={drop_path:g} needs a net with an attribute drop_path: float, which {name} lacks"
+        )
+    options |= {} if drop_path is None or "drop_path" not in fields else {"drop_path": drop_path}
     module = entry.build(num_classes=classes, **options)
     model = Model(name, entry.card, classes, input_size or entry.card.input_size, module, dtype, dropout)
     _check_fit(model)
+    if dropout and not any(call.kind == "Dropout" for call in model.trace.calls):
+        raise UserError(f"config.model.dropout={dropout:g} needs a net with a dropout layer, which {name} lacks")
     return model
 
 

@@ -2,6 +2,9 @@
 
 Names follow torchvision's. The only convolution cuts the picture into patches; a class token goes before them, and the
 logits are drawn from it alone. The embedding of the positions is a parameter, so the input size is part of the net.
+
+Dropout stands where Dosovitskiy et al. 2020 put it (appendix B.1), behind the embedding and behind every dense layer
+but the queries', keys' and values'; its rate is 0 unless `create_model(dropout=0.1)` sets that of their table 3.
 """
 
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from flax import linen as nn
 
 from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
-from cnnjax.models.blocks import Conv, Dense, activation
+from cnnjax.models.blocks import Conv, Dense, Dropout, activation
 from cnnjax.models.cards import Paper
 from cnnjax.models.initialisers import GLOROT, TORCH, Init, gaussian
 from cnnjax.models.norm import LayerNorm
@@ -72,7 +75,8 @@ class Tokens(nn.Module):
         positions = self.param("pos_embedding", nn.initializers.normal(0.02), shape, jnp.float32)
         first = jnp.broadcast_to(token.astype(inputs.dtype), (count, 1, channels))
         patches = inputs.reshape(count, height * width, channels)
-        return jnp.concatenate([first, patches], axis=1) + positions.astype(inputs.dtype)
+        tokens = jnp.concatenate([first, patches], axis=1) + positions.astype(inputs.dtype)
+        return Dropout(0.0, name="dropout")(tokens, train)
 
 
 class Attention(nn.Module):
@@ -104,9 +108,11 @@ class EncoderLayer(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
         width = inputs.shape[-1]
-        values = inputs + Attention(self.heads, name="self_attention")(LayerNorm(name="ln_1")(inputs))
-        hidden = Dense(4 * width, initial=HIDDEN, name="fc1")(LayerNorm(name="ln_2")(values))
-        return values + Dense(width, initial=HIDDEN, name="fc2")(activation("gelu")(hidden))
+        means = Attention(self.heads, name="self_attention")(LayerNorm(name="ln_1")(inputs))
+        values = inputs + Dropout(0.0, name="dropout")(means, train)
+        hidden = activation("gelu")(Dense(4 * width, initial=HIDDEN, name="fc1")(LayerNorm(name="ln_2")(values)))
+        hidden = Dropout(0.0, name="dropout1")(hidden, train)
+        return values + Dropout(0.0, name="dropout2")(Dense(width, initial=HIDDEN, name="fc2")(hidden), train)
 
 
 class VisionTransformer(Classifier):

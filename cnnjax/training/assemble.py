@@ -64,7 +64,7 @@ def stated_shapes(config: Experiment) -> tuple[tuple[int, int, int], int]:
 def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
     """The model of a config whose input size and number of classes are known.
 
-    Two classes that exclude each other share one output under the sigmoid loss; `train.overfit` switches dropout off.
+    Two classes that exclude each other share one output under the sigmoid loss; `train.overfit` drops nothing.
     """
     model, classes, loss = config.model, config.model.num_classes, config.train.loss
     automatic: Literal["float32", "bfloat16"] = "float32" if jax.default_backend() == "cpu" else "bfloat16"
@@ -74,6 +74,7 @@ def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
         input_size=model.input_size,
         dtype=automatic if model.dtype == "auto" else model.dtype,
         dropout=0.0 if config.train.overfit else model.dropout,
+        drop_path=0.0 if config.train.overfit else model.drop_path,
         remat=model.remat,
     )
 

@@ -1,6 +1,7 @@
 """Published weights as a run folder like any other, and a run's weights as a file for other libraries."""
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +20,9 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.core.statistics import Statistics
 from cnnjax.data import Dataset
 from cnnjax.models import Card, Model, create_model
-from cnnjax.models.base import MODELS, find
+from cnnjax.models.base import MODELS, find, own_name
 from cnnjax.models.cards import Weights
+from cnnjax.models.model import from_flat
 from cnnjax.optim import optimizers
 from cnnjax.training import claim
 from cnnjax.training.checkpoint import Checkpoints
@@ -60,9 +62,10 @@ def convert(
     Raises:
       UserError: the file does not fit the model, the folder is not empty, ...; nothing is written.
     """
-    run = RunDir(workdir)
-    if run.root.exists() and (not run.root.is_dir() or any(run.root.iterdir())):
-        raise UserError(f"{run.root} exists and is not empty; name a new folder with --workdir")
+    run = RunDir.new(workdir)
+    if repeated := [one for one, count in Counter(class_names).items() if count > 1]:
+        raise UserError(f"the class name {repeated[0]} stands for several outputs; give each a name of its own")
+    name = own_name(name)
     state, card = weight_files.read(path, allow_pickle=allow_pickle), find(name).card
     if source is None and tag:
         source = cast(Any, next((row.source for row in card.weights if _has_tag(row, tag)), None))
@@ -76,16 +79,15 @@ def convert(
     if headless and num_classes is None:
         raise UserError(f"{path} has no classifier; give --num_classes=N for a new one, to be trained")
     model = create_model(name, num_classes or found, input_size=(side, side, channels))
-    fresh = _new_head(model) if headless or model.num_classes != found else {}
-    variables = bridge.read_variables(model, state, source, fresh=fresh)
-    if fresh:
-        why = "where the file has no head" if headless else f"instead of {found}"
-        logs.say(f"new for {model.num_classes} classes {why}: {', '.join(sorted(fresh))}")
+    new = detect.new_leaves(model, state, source)
+    variables = bridge.read_variables(model, state, source, new=new)
     names = tuple(class_names) or tuple(map(str, range(model.num_classes)))
     if len(names) != model.num_classes:
         raise UserError(
             f"there are {len(names)} class names for {model.num_classes} outputs of {name}; give one for each"
         )
+    if new:
+        variables = from_flat(trees.flatten(variables) | jax.device_get(model.draw(keys.key(0, "init"), new)))
     config, dataset = _describe(model, published, names)
 
     checkpoints = Checkpoints(run.checkpoints)
@@ -100,12 +102,35 @@ def convert(
         shutil.rmtree(run.root, ignore_errors=True)
         raise
     logs.say(f"{name}: {trees.size(variables['params']):,} parameters from {path}, in the names of {source}")
-    if published:
-        known = len({row.tag for row in card.weights if row.source == published.source})
-        more = f"; --tag names another of {known} sets" if known > 1 else ""
-        logs.say(f"pictures as for {published.source} {published.tag}, {published.side} x {published.side}{more}")
+    _say_new(model, new, found=None if headless else found, others=detect.without_auxiliary(model, state, source))
+    _say_pictures(model, published)
     logs.say(f"it is a run folder now: {run.root}")
     return run
+
+
+def _say_new(model: Model, new: frozenset[str], *, found: int | None, others: list[str]) -> None:
+    """Says which leaves the file did not give.
+
+    Args:
+      found: the number of classes of its head; None: it has none.
+      others: nets without auxiliary heads that have the very names of the file.
+    """
+    if head := sorted(new - model.auxiliary_leaves):
+        why = "where the file has no head" if found is None else f"instead of {found}"
+        logs.say(f"new for {model.num_classes} classes {why}: {', '.join(head)}")
+    if beside := sorted(new & model.auxiliary_leaves):
+        hint = "".join(f"; --arch {one} is the net of {one.partition('/')[0]}, which has none" for one in others)
+        logs.say(f"new for {model.num_classes} classes, since auxiliary heads are missing: {', '.join(beside)}{hint}")
+
+
+def _say_pictures(model: Model, published: Weights | None) -> None:
+    """Says for which weights' pictures the run is made, and that it could be for others'."""
+    if published is None:
+        height, width, _ = model.input_size
+        return logs.say(f"pictures as the card of {model.name} has them, {height} x {width}")
+    known = len({row.tag for row in model.card.weights if row.source == published.source})
+    more = f"; --tag names another of {known} sets" if known > 1 else ""
+    logs.say(f"pictures as for {published.source} {published.tag}, {published.side} x {published.side}{more}")
 
 
 def export(workdir: str | Path, path: str | Path, *, source: bridge.Source | None = None) -> None:
@@ -154,29 +179,23 @@ def _published(card: Card, source: str, tag: str | None) -> Weights | None:
     return found
 
 
-def _new_head(model: Model) -> dict[str, HostArray]:
-    """The head's leaves by path, freshly drawn."""
-    drawn, head = trees.flatten(jax.device_get(model.init(keys.key(0, "init")))), model.head_leaves()
-    return {path: drawn[path] for path in head}
-
-
 def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -> tuple[Experiment, Dataset]:
     """The config and the data description of a run that was never trained here."""
     card, (height, width, channels) = model.card, model.input_size
-    crop, how = (published.crop, published.interpolation) if published else (card.crop, card.interpolation)
-    mean, std = (published.mean, published.std) if published else (card.mean, card.std)
+    pictures = published or card
+    mean, std = pictures.mean, pictures.std
     if mean is None or std is None or len(mean) != channels:
         mean, std = (127.5,) * channels, (127.5,) * channels
     # Whole pixels as timm counts them; torchvision's crops are such quotients of whole sizes, but for the last digit.
-    size = (int(height / crop + 1e-3), int(width / crop + 1e-3))
+    size = (int(height / pictures.crop + 1e-3), int(width / pictures.crop + 1e-3))
     config = recipes.validate(
         Experiment(
             data=Data(
                 source=SOURCE,
                 batch_size=32,
-                resize="center",
+                resize=pictures.resize,
                 size=size,
-                interpolation=how,
+                interpolation=pictures.interpolation,
                 channels=channels,
                 val_fraction=0.0,
                 test_fraction=0.0,

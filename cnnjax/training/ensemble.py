@@ -115,9 +115,7 @@ def soup(workdirs: Sequence[str | Path], to: str | Path, *, checkpoint: Which | 
     Raises:
       UserError: the runs do not fit each other, or the folder is not empty; nothing is written.
     """
-    folder = RunDir(to)
-    if folder.root.exists() and (not folder.root.is_dir() or any(folder.root.iterdir())):
-        raise UserError(f"{folder.root} exists and is not empty; name a new folder with --to")
+    folder = RunDir.new(to, flag="--to")
     if len(workdirs) < 2:
         raise UserError("a soup is made of two runs or more; give --workdir A,B,C")
     runs = open_runs(workdirs, checkpoint=checkpoint)

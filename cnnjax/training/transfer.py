@@ -84,7 +84,7 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
     run = open_run(init)
     old, new = trees.flatten(run.variables), trees.flatten(jax.device_get(variables))
     unnamed = run.classes == tuple(map(str, range(len(class_names))))  # converted without names: as many will do
-    head = frozenset() if unnamed or tuple(class_names) == run.classes else model.head_leaves()
+    head = frozenset() if unnamed or tuple(class_names) == run.classes else model.head_leaves
     fresh = []
     for path, leaf in new.items():
         if path in head or path not in old:

@@ -6,7 +6,7 @@ inputs], Keras depthwise ones as [height, width, channels, 1]. Keras' files are 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -25,31 +25,29 @@ IGNORED = re.compile(r"num_batches_tracked$|^(prestem_)?normalization(_\d+)?/")
 EfficientNets and ConvNeXts normalise their pictures themselves, where here the card says how."""
 
 
-def read_variables(
-    model: Model, state: Mapping[str, HostArray], source: Source, *, fresh: Mapping[str, HostArray] | None = None
-) -> Tree:
+def read_variables(model: Model, state: Mapping[str, HostArray], source: Source, *, new: Collection[str] = ()) -> Tree:
     """Returns {"params", "batch_stats"} of float32 arrays from a file's flat {name: array}.
 
     Args:
       model: whose shapes the arrays must have.
       state: as `files.read` gives it.
       source: whose names and layouts they are.
-      fresh: leaves by path that are not taken from the file, such as those of a new head.
+      new: paths of leaves that are not taken from the file, such as those of a new head; the result lacks them.
 
     Raises:
-      UserError: names are missing, left over or of another shape; it names some of each kind and counts the others.
+      UserError: names are missing, left over or of another shape, or values are not finite; all are listed.
     """
-    names, flat, keys, fresh = table(model, source), trees.flatten(model.shapes()), keys_of(model, source), fresh or {}
+    names, flat, keys = table(model, source), trees.flatten(model.shapes()), keys_of(model, source)
     state = current(state, names)
     faults: dict[str, list[str]] = {
-        "missing": [key for path, key in keys.items() if key not in state and path not in fresh],
+        "missing": [key for path, key in keys.items() if key not in state and path not in new],
         "unknown": sorted({key for key in state if not IGNORED.search(key)} - set(keys.values())),
         "of another shape": [],
         "not finite": [],
     }
-    values = {path: np.ones(flat[path].shape, np.float32) for path in flat.keys() - keys.keys()} | dict(fresh)
+    values = {path: np.ones(flat[path].shape, np.float32) for path in flat.keys() - keys.keys()}
     for path, key in keys.items():
-        if key not in state or path in fresh:
+        if key not in state or path in new:
             continue
         value = read_layout(state[key], path, flat[path].shape, names, source)
         if value.shape != flat[path].shape:
@@ -61,15 +59,9 @@ def read_variables(
         if not np.isfinite(values[path]).all():
             faults["not finite"].append(key)
     if any(faults.values()):
-        told = "; ".join(f"{fault}: {_some(which)}" for fault, which in faults.items() if which)
+        told = "; ".join(f"{len(which)} {fault}: {', '.join(which)}" for fault, which in faults.items() if which)
         raise UserError(f"these are no {source} weights of {model.name}: {told}")
     return from_flat(values)
-
-
-def _some(names: list[str], count: int = 3) -> str:
-    """The first few of a list, and how many more there are."""
-    more = [f"and {len(names) - count} more"] if len(names) > count else []
-    return " ".join([", ".join(names[:count]), *more])
 
 
 def write_state(model: Model, variables: Tree, source: Source) -> dict[str, HostArray]:

@@ -219,6 +219,8 @@ def test_dropout_rates_can_be_replaced():
     assert np.any(trained(None, 1) != trained(None, 2))
     spread = {rate: np.std([trained(rate, seed) for seed in range(6)], axis=0).mean() for rate in (None, 0.9)}
     assert spread[0.9] > 2 * spread[None]  # its own is 0.2
+    with pytest.raises(UserError, match=r"dropout=0\.1 needs a net with a dropout layer, which mlp lacks"):
+        create_model("mlp", dropout=0.1)
 
 
 def test_remat_recomputes_all_but_convolutions_and_products():

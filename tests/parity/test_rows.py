@@ -1,4 +1,4 @@
-"""Every row of weights.csv stands for a net of PyTorch's libraries whose names and shapes are those of the net here."""
+"""Every row of weights.csv stands for a net of PyTorch's libraries with the names, shapes and pictures it has here."""
 
 import numpy as np
 import pytest
@@ -47,3 +47,18 @@ def test_names_and_shapes(torch_libraries, name, source, reference, side):
     for path, key in keys.items():
         nothing = np.broadcast_to(np.int8(0), tuple(theirs[key]))  # takes no memory
         assert bridge.read_layout(nothing, path, flat[path].shape, names, source).shape == flat[path].shape, key
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [(name, row) for name, rows in published_weights().items() for row in rows if row.source == "timm"]
+)
+def test_pictures_are_those_of_timms_config(torch_libraries, name, row):
+    from timm.models import get_pretrained_cfg
+
+    theirs = get_pretrained_cfg(row.tag)
+    levels = np.asarray([theirs.mean, theirs.std]) * 255
+    np.testing.assert_allclose([row.mean, row.std], levels, atol=0.5)
+    assert (row.resize, row.interpolation) == (theirs.crop_mode, theirs.interpolation)
+    tested = (theirs.test_input_size or theirs.input_size)[1], theirs.test_crop_pct or theirs.crop_pct
+    sides = {(side, int(side / crop)) for side, crop in ((theirs.input_size[1], theirs.crop_pct), tested)}
+    assert (row.side, int(row.side / row.crop)) in sides

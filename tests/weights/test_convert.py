@@ -12,18 +12,20 @@ from safetensors.numpy import load_file, save_file
 from cnnjax import recipes
 from cnnjax.cli import main
 from cnnjax.config import Data, Evaluate, Experiment, Model, Optimizer, Train
-from cnnjax.core import trees
+from cnnjax.core import keys, trees
 from cnnjax.core.rundir import RunDir
 from cnnjax.data.decode import load
 from cnnjax.evaluation.views import VIEWS
 from cnnjax.models import create_model
 from cnnjax.models.base import MODELS
+from cnnjax.models.model import from_flat
 from cnnjax.run import evaluate, open_run, train
 from cnnjax.training import converted as converted_run
 from cnnjax.training import transfer
 from cnnjax.training.trained import saved_config
 from cnnjax.weights import bridge
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
 SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "imagenet_sample"
 NAME = "squeezenet1_1"  # 1.2 million parameters, a convolution for a head
 
@@ -113,6 +115,22 @@ def test_a_folder_of_some_classes_is_held_against_the_outputs_of_those_names(con
     assert "has 4 classes, of which birds is none of the run's 3" in told
 
 
+def test_both_sides_are_resized_where_timm_squashes():
+    """Its crop_mode is squash: 480 / 1.0 of any aspect, then 300 / 0.9, of which the centre is cut."""
+    picture = np.random.default_rng(0).integers(0, 256, (300, 411, 3), np.uint8)
+    for name, tag, side, resized in (
+        ("timm/efficientnet_v2_m", "in1k@480", 480, 480),
+        ("efficientnet_v2_b3", "in21k_ft_in1k@300", 300, 333),
+    ):
+        weights = converted_run._published(MODELS[name].card, "timm", tag)
+        config, _ = converted_run._describe(create_model(name, input_size=(side, side, 3)), weights, ("a",))
+        whole = np.asarray(Image.fromarray(picture).resize((resized, resized), Image.Resampling.BICUBIC))
+        start = round((resized - side) / 2)
+        prepared, _ = load(picture, config.data, "picture", 3)
+        expected = whole[start : start + side, start : start + side]
+        np.testing.assert_array_equal(VIEWS["single"](prepared[None], (side, side))[0, 0], expected)
+
+
 def check_prepared(picture, tag, side):
     """Resize(side) and CenterCrop(224) of torchvision, with Pillow alone."""
     weights = converted_run._published(MODELS["resnet50"].card, "torchvision", tag)
@@ -187,7 +205,7 @@ def test_whatever_does_not_fit_is_listed_and_nothing_is_written(converted, tmp_p
         return refused(capsys, "convert", "--arch", arch, "--from", str(tmp_path / file), "--workdir", run, *more)
 
     told = convert("bad.safetensors")
-    for part in ("missing: features.3.squeeze.bias", "unknown: surplus.weight", "features.0.weight is 2x2x3x64"):
+    for part in ("1 missing: features.3.squeeze.bias", "1 unknown: surplus.weight", "features.0.weight is 2x2x3x64"):
         assert part in told
     assert "cannot be read" in convert("cut.safetensors")
     assert "--allow_pickle" in convert("pickle.pth")
@@ -201,7 +219,27 @@ def test_whatever_does_not_fit_is_listed_and_nothing_is_written(converted, tmp_p
     )
 
 
-def test_weights_without_a_head(converted, tmp_path, capsys):
+def test_flags_that_cannot_be_meant_are_refused(converted, tmp_path, capsys):
+    folder, _ = converted
+    words = ["convert", "--arch", NAME, "--from", str(folder / "weights.safetensors"), "--workdir"]
+    for content, told in (
+        ("caf\xe9\nb\nc\n".encode("latin-1"), "is no text in UTF-8; give one with a class name a line"),
+        (b"", "is empty; give one with a class name a line"),
+        (b"\n \n", "is empty; give one with a class name a line"),
+        (b"cat\ndog\ncat\n", "the class name cat stands for several outputs; give each a name of its own"),
+    ):
+        (tmp_path / "names.txt").write_bytes(content)
+        names = ("--classes", str(tmp_path / "names.txt"))
+        assert told in refused(capsys, *words, str(tmp_path / "run"), *names)
+    inside = str(tmp_path / "names.txt" / "a" / "run")
+    assert "names.txt is no folder; name another folder with --workdir" in refused(capsys, *words, inside)
+    out = ("convert", "--workdir", str(folder / "run"), "--to", str(tmp_path / "x.safetensors"))
+    for more in (("--arch", NAME), ("--num_classes", "3"), ("--classes", "x"), ("--tag", "x"), ("--allow_pickle",)):
+        assert f"--to writes a run as it is and takes no {more[0]}; leave that out" in refused(capsys, *out, *more)
+    assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
+
+
+def test_weights_without_a_head(converted, tmp_path, capsys, monkeypatch):
     folder, variables = converted
     state = {f"module.{key}": value for key, value in load_file(folder / "weights.safetensors").items()}
     bare = {key: value for key, value in state.items() if "classifier" not in key}
@@ -219,22 +257,45 @@ def test_weights_without_a_head(converted, tmp_path, capsys):
         "params/classifier_1/kernel",
         "params/classifier_1/bias",
     }
+    with monkeypatch.context() as patch:  # the head alone is drawn, as a whole net's is
+        patch.setattr("cnnjax.models.model.Model.init", None)
+        words[4] = str(tmp_path / "again")
+        assert main([*words, str(tmp_path / "bare.safetensors"), "--num_classes", "4"]) == 0
+    whole = trees.flatten(create_model(NAME, 4).init(keys.key(0, "init")))
+    for path in ("params/classifier_1/kernel", "params/classifier_1/bias"):
+        np.testing.assert_allclose(new[path], whole[path], rtol=1e-6)
     words[4] = str(tmp_path / "parallel")
     assert main([*words, str(tmp_path / "parallel.safetensors")]) == 0
     assert trees.digest(open_run(tmp_path / "parallel").variables) == trees.digest(variables)
 
 
-def test_another_net_is_told_in_a_few_words(converted, tmp_path, capsys):
+def test_all_that_another_net_has_otherwise_is_listed(converted, tmp_path, capsys):
     folder, _ = converted
     words = ("--from", str(folder / "weights.safetensors"), "--workdir", str(tmp_path / "run"))
     told = refused(capsys, "convert", "--arch", "squeezenet1_0", *words)
-    assert len(told) < 900
     assert "features.0.weight is 3x3x3x64 where the model has 7x7x3x96" in told
-    assert told.endswith(" more\n")
     told = refused(capsys, "convert", "--arch", "resnet18", *words)
     assert "no classifier" not in told
-    assert "missing: bn1.running_mean, bn1.running_var, layer1.0.bn1.running_mean and 99 more; " in told
-    assert told.count("unknown: ") == 1
+    there = bridge.keys_of(create_model("resnet18", 3), "torchvision").values()
+    assert set(told.split("102 missing: ")[1].split("; ")[0].split(", ")) == set(there)
+    assert set(told.split("52 unknown: ")[1].strip().split(", ")) == set(load_file(folder / "weights.safetensors"))
+
+
+def test_auxiliary_heads_that_the_file_lacks_begin_anew(tmp_path, capsys):
+    """torchvision drops GoogLeNet's once its weights are loaded; timm's Inception-v3 has none and the same names."""
+    for name, hint in (("googlenet", ""), ("inception_v3", "; --arch timm/inception_v3 is the net of timm")):
+        model = create_model(name, 3)
+        flat = {path: np.zeros(leaf.shape, np.float32) for path, leaf in trees.flatten(model.shapes()).items()}
+        state = bridge.write_state(model, from_flat(flat), "torchvision")
+        save_file({key: state[key] for key in state if key[:3].lower() != "aux"}, tmp_path / "bare.safetensors")
+        words = ("--from", str(tmp_path / "bare.safetensors"), "--workdir", str(tmp_path / name))
+        assert main(["convert", "--arch", name, *words]) == 0
+        beside = ", ".join(sorted(model.auxiliary_leaves))
+        assert f"new for 3 classes, since auxiliary heads are missing: {beside}{hint}" in capsys.readouterr().err
+        found = trees.flatten(open_run(tmp_path / name).variables)
+        assert {path for path in found if path.endswith("/kernel") and found[path].any()} == {
+            path for path in model.auxiliary_leaves if path.endswith("/kernel")
+        }
 
 
 def test_forms_tags_and_damaged_values(converted, tmp_path, capsys):
