@@ -21,6 +21,7 @@ from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.logs import Tick, progress, say
+from cnnjax.core.startup import cores
 from cnnjax.core.statistics import Moments
 from cnnjax.data.decode import BadPictureError, load
 from cnnjax.data.shards import Dataset, Store, rule_of, shard_name
@@ -58,7 +59,7 @@ class Writer:
         """Writes what is not there yet, then the labels, names, sizes and dataset.json."""
         for torn in self.folder.glob(".*"):  # what a killed run was writing
             torn.unlink()
-        threads = self.config.threads or os.cpu_count() or 1
+        threads = self.config.threads or cores()
         with ThreadPoolExecutor(threads) as pool, progress(f"preparing {self.config.source}", self.total) as tick:
             for name, part in self.splits.items():
                 for number, start in enumerate(range(0, len(part.labels), self.shard_size)):
