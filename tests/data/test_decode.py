@@ -15,7 +15,7 @@ from cnnjax.config import Data
 from cnnjax.core.errors import UserError
 from cnnjax.data import resize
 from cnnjax.data.decode import BadPictureError, decode, load
-from cnnjax.data.listing import files_below, picture_files
+from cnnjax.data.listing import files_below, picture_files, read_file
 from cnnjax.data.resize import fit, resample
 
 CONFIG = Data()
@@ -415,6 +415,13 @@ def test_picture_files(tmp_path):
         picture_files(str(tmp_path / "empty"))
     with pytest.raises(UserError, match=r"there is no file or folder .*none"):
         picture_files(tmp_path / "none")
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match="there is no file .*none$"):
+        read_file(tmp_path / "none", 10)
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\); make it readable"):
+        read_file(tmp_path, 10)
 
 
 def test_order_of_files_is_that_of_their_paths(tmp_path):

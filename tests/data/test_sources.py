@@ -53,6 +53,14 @@ def test_variables_are_filled_in(tmp_path, monkeypatch):
     assert source("folder:$IMAGENET_DIR").class_names == ("a", "b")
 
 
+def test_a_folder_with_a_dollar_in_its_name(tmp_path, monkeypatch):
+    for name in ("cash$x/a/1.png", "cash$x/b/1.png"):
+        picture(tmp_path / name)
+    monkeypatch.setenv("HERE", str(tmp_path))
+    for place in (tmp_path / "cash$x", "$HERE/cash$x"):
+        assert source(f"folder:{place}").class_names == ("a", "b")
+
+
 # ---------------------------------------------------------------- folders and archives
 
 
@@ -75,6 +83,36 @@ def test_folder_with_splits(tmp_path, val):
     assert set(source(f"folder:{tmp_path}").splits) == {"train", "val", "test"}
 
 
+@pytest.mark.parametrize("names", [("Training", "Testing"), ("Train", "Test"), ("TRAIN", "Validation", "testing")])
+def test_splits_by_their_other_names(tmp_path, names):
+    members = [f"{split}/{label}/1.png" for split in names for label in ("a", "b")]
+    for name in members:
+        picture(tmp_path / "pictures" / name)
+    for text in (f"folder:{tmp_path / 'pictures'}", archive(tmp_path / "a.zip", members)):
+        found = source(text)
+        assert found.class_names == ("a", "b")
+        assert len(found.splits) == len(names)
+        assert {"train", "test"} <= set(found.splits)
+
+
+def test_what_lies_beside_the_class_folders_is_told(tmp_path, capsys):
+    names = ["a/1.png", "b/1.png"]
+    for name in names:
+        picture(tmp_path / "pool" / name)
+        picture(tmp_path / "split" / "train" / name)
+    source(f"folder:{tmp_path / 'pool'}")
+    assert capsys.readouterr().err == ""
+    for stray in ("pool/2.png", "pool/3.png", "pool/.DS_Store", "split/train/2.png", "split/more/a/3.png"):
+        picture(tmp_path / stray)
+    source(f"folder:{tmp_path / 'pool'}")
+    told = f"left out 2 files or folders beside the class folders of {tmp_path / 'pool'}, such as "
+    assert capsys.readouterr().err == f"{told}{tmp_path / 'pool' / '2.png'}\n"
+    source(f"folder:{tmp_path / 'split'}")
+    assert "left out 2 files or folders" in capsys.readouterr().err
+    source(archive(tmp_path / "a.zip", [*names, "2.png"]))
+    assert capsys.readouterr().err.startswith("left out a file or folder beside the class folders of ")
+
+
 def test_a_class_may_be_called_train(tmp_path):
     for name in ("boat/1.png", "plane/1.png", "train/1.png", "train/2.png"):
         picture(tmp_path / name)
@@ -87,6 +125,9 @@ def test_two_names_of_one_split(tmp_path):
     for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png", "validation/a/1.png"):
         picture(tmp_path / name)
     expect_refusal(f"folder:{tmp_path}", "has val and validation, which name one split; keep the one that is meant")
+    picture(tmp_path / "twice" / "Train" / "a" / "1.png")
+    picture(tmp_path / "twice" / "training" / "a" / "1.png")
+    expect_refusal(f"folder:{tmp_path / 'twice'}", "has Train and training, which name one split")
     names = ["train/x/1", "train/y/1", "val/x/1", "val/y/1", "valid/x/1"]
     expect_refusal(archive(tmp_path / "twice.zip", names), "has val and valid, which name one split")
 
@@ -113,7 +154,7 @@ def test_a_file_that_cannot_be_read_is_a_bad_picture_by_name(tmp_path):
     training = source(f"folder:{tmp_path}").splits["train"]
     (tmp_path / "b" / "1.png").unlink()
     for index, name in ((1, "a/2.png"), (2, "b/1.png")):
-        with pytest.raises(BadPictureError, match=f"^{name} is no whole picture .No such file"):
+        with pytest.raises(BadPictureError, match=f"^{name} is no whole picture .there is no file"):
             training.read(index)
     assert training.read(3) == (tmp_path / "b" / "2.png").read_bytes()
 

@@ -14,6 +14,7 @@ from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
 from cnnjax.data.decode import BadPictureError
+from cnnjax.data.listing import read_file
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ WITH_PLACE = {"folder", "zip", "table", "arrays", "idx", "tfds", "fake"}
 
 
 def open_source(config: Data, data_dir: Path) -> Source:
-    """Opens what `config.source` names; $VARIABLES and ~ in it are filled in.
+    """Opens what `config.source` names; $VARIABLES and ~ in it are filled in unless there is such a place.
 
     Raises:
       UserError: no such kind, no such place, or nothing in it that can be trained on.
@@ -85,8 +86,9 @@ def open_source(config: Data, data_dir: Path) -> Source:
     if bool(where) != (kind in WITH_PLACE):
         form = f"{kind}:PLACE" if kind in WITH_PLACE else kind
         raise UserError(f"config.data.source={config.source} must have the form {form}")
-    place = os.path.expandvars(os.path.expanduser(where))
-    if "$" in place:
+    # A folder may really be called cash$x.
+    place = where if os.path.exists(where) else os.path.expandvars(os.path.expanduser(where))
+    if "$" in place and not os.path.exists(place):
         name = place.partition("$")[2].partition("/")[0].strip("{}")
         raise UserError(
             f"config.data.source={config.source}: the environment variable {name} is not set; "
@@ -123,10 +125,9 @@ def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int)
 
     def read(index: int) -> bytes:
         try:
-            with open(paths[index], "rb") as file:
-                return file.read(limit + 1)
-        except OSError as error:
-            raise BadPictureError(names[index], error.strerror or str(error)) from error
+            return read_file(paths[index], limit)
+        except UserError as error:
+            raise BadPictureError(names[index], str(error)) from error
 
     return Pictures(labels, names, read, stamp_of(names, versions), sum(size for size, _ in versions))
 

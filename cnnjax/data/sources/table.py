@@ -14,7 +14,7 @@ from cnnjax.config import Data
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.sources import Source, from_files
-from cnnjax.data.sources.folder import SPLITS
+from cnnjax.data.sources.folder import split_named
 
 
 def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
@@ -47,7 +47,7 @@ def _rows(table: Path) -> list[tuple[Path, list[str], str]]:
         raise UserError(f"{table} names no picture; write lines of path,label")
     rows = []
     for number, line in enumerate(lines, 1):
-        split = SPLITS.get(line[2].lower() if len(line) > 2 and line[2] else "train")
+        split = split_named(line[2] if len(line) > 2 and line[2] else "train")
         labels = [label.strip() for label in line[1].split("|") if label.strip()] if len(line) > 1 else []
         if not line[0] or not labels or split is None:
             raise UserError(f"picture {number} of {table} is {','.join(line)!r}, not path,label or path,label,split")
