@@ -264,9 +264,13 @@ def _tiff_bands(content: bytes, config: Data, name: str, channels: int | None) -
     return turn(np.moveaxis(bands, 0, -1) if planar else bands)
 
 
+def has_range(dtype: Any) -> bool:
+    """Whether an array's type says its values' range: NumPy's default int64 may hold 0..255 as well as 0..65535."""
+    return dtype.kind == "f" or (dtype.kind == "u" and dtype.itemsize <= 2)
+
+
 def _of_array(image: HostArray, config: Data, name: str) -> HostArray:
-    """`_scale` for an array of one's own: NumPy's default int64 may hold 0..255 or 0..65535, so its type must say it."""
-    if image.dtype.kind != "f" and image.dtype not in (np.uint8, np.uint16):
+    if not has_range(image.dtype):
         raise BadPictureError(name, f"values of type {image.dtype}; save them as uint8 or uint16")
     return _scale(image, config, name)
 

@@ -127,7 +127,7 @@ def test_sixteen_bits_are_scaled_not_clipped():
     values = np.array([[0, 257, 32896, 65535]], np.uint16)
     file = io.BytesIO()
     tifffile.imwrite(file, values)
-    for content in (encoded(Image.fromarray(values), "PNG"), file.getvalue(), values):
+    for content in (encoded(Image.fromarray(values), "PNG"), file.getvalue(), values, values.astype(">u2")):
         np.testing.assert_array_equal(read(content)[0, :, 0], [0, 1, 128, 255])
     np.testing.assert_array_equal(read(values, config=Data(max_value=257))[0, :, 0], [0, 255, 255, 255])
 
@@ -418,7 +418,7 @@ def test_picture_files(tmp_path):
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match="there is no file .*none$"):
+    with pytest.raises(UserError, match=r"there is no file .*none$"):
         read_file(tmp_path / "none", 10)
     with pytest.raises(UserError, match=r"cannot be read \(Is a directory\); make it readable"):
         read_file(tmp_path, 10)

@@ -264,6 +264,11 @@ def test_table_mistakes(tmp_path):
     expect_refusal(table(tmp_path, [["1.png", "a", "practice"]]), "not path,label or path,label,split")
     expect_refusal(table(tmp_path, [["1.png", "a", "test"]]), "no line of the split train")
     expect_refusal(table(tmp_path, [["1.png", "a"]]), "has only one class, a")
+    picture(tmp_path / "2.png")
+    other = ["2.png", "b"]
+    for first, second in ((["1.png", "a"], ["./1.png", "b"]), (["1.png", "a"], ["1.png", "a", "test"])):
+        expect_refusal(table(tmp_path, [first, other, second]), r"names (./)?1.png twice, .*keep one of the lines")
+    assert len(source(table(tmp_path, [["1.png", "a"], other, ["1.png", "a"]])).splits["train"].labels) == 3
     (tmp_path / "list.csv").write_bytes(b"1.png,\xff\xfe")
     expect_refusal(f"table:{tmp_path / 'list.csv'}", "is no CSV text")
 
@@ -313,6 +318,17 @@ def test_array_mistakes(tmp_path):
     expect_refusal(saved(images=images, labels=np.array([0, 1])), "must be 3 integers")
     expect_refusal(saved(images=images, labels=np.array([0.0, 1, 2])), "must be 3 integers")
     expect_refusal(saved(images=images, labels=np.array([0, 1, -1])), "labels count from 0")
+    expect_refusal(saved(images=images, labels=np.array([0, 1, 2**32 + 1])), "holds 4294967297; labels count from 0")
+    expect_refusal(saved(images=images, labels=np.array([1, 2, 3])), "has the label 0, though labels go up to 3; count")
+    expect_refusal(saved(images=images, labels=np.array([0, 2, 2**31 - 1])), "has the label 1, though labels go up to")
+    named = {"class_names": ("none", "a", "b", "c")}
+    assert source(saved(images=images, labels=np.array([1, 2, 3])), **named).class_names == named["class_names"]
+    expect_refusal(
+        saved(images=images.astype(int), labels=np.arange(3)), "is of type int64; save it as uint8 or uint16"
+    )
+    expect_refusal(saved(images=np.zeros((3, 3, 8, 8), np.uint8), labels=np.arange(3)), r"transpose\(0, 2, 3, 1\)")
+    mixed = {"x_train": images, "y_train": np.eye(3, dtype=int), "x_test": images, "y_test": np.arange(3)}
+    expect_refusal(saved(**mixed), "have labels of different forms; give all of them integers")
     expect_refusal(saved(images=images[0], labels=np.arange(4)), r"it must be \[n, H, W\]")
     expect_refusal(saved(images=images, labels=np.array([[0, 2], [1, 0], [0, 0]])), "other than 0 and 1")
     expect_refusal(saved(images=np.array([{}, {}, {}]), labels=np.arange(3)), "is no .npz file of plain arrays")

@@ -5,7 +5,7 @@
     train_images train_labels [val_...] [test_...]
 
 Images are [n, H, W] or [n, H, W, C] of uint8, uint16, or fractions in 0..1; labels are integers [n] from 0, or marks
-[n, K] of 0 and 1.
+[n, K] of 0 and 1. Channels come last; wider integers may hold either range, so they are refused.
 """
 
 import zipfile
@@ -16,6 +16,7 @@ import numpy as np
 from cnnjax.config import Data
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
+from cnnjax.data.decode import has_range
 from cnnjax.data.sources import Source, from_arrays
 
 FORMS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
@@ -48,8 +49,15 @@ def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
 
 
 def _checked(path: Path, images: HostArray, labels: HostArray, image_name: str, label_name: str) -> HostArray:
+    shape = list(images.shape)
     if images.ndim not in (3, 4) or not len(images):
-        raise UserError(f"{image_name} of {path} has shape {list(images.shape)}; it must be [n, H, W] or [n, H, W, C]")
+        raise UserError(f"{image_name} of {path} has shape {shape}; it must be [n, H, W] or [n, H, W, C]")
+    if images.ndim == 4 and shape[1] <= 4 < shape[2] == shape[3]:
+        raise UserError(
+            f"{image_name} of {path} has shape {shape}, channels first; save images.transpose(0, 2, 3, 1), [n, H, W, C]"
+        )
+    if not has_range(images.dtype):
+        raise UserError(f"{image_name} of {path} is of type {images.dtype}; save it as uint8 or uint16")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if len(labels) != len(images) or labels.ndim > 2 or labels.dtype.kind not in "uib":
@@ -58,16 +66,36 @@ def _checked(path: Path, images: HostArray, labels: HostArray, image_name: str, 
         if labels.max() > 1 or labels.min() < 0:
             raise UserError(f"{label_name} of {path} marks classes by numbers other than 0 and 1")
         return labels.astype(np.uint8)
-    if labels.min() < 0:
-        raise UserError(f"{label_name} of {path} holds {labels.min()}; labels count from 0")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > np.iinfo(np.int32).max:  # before the conversion, which would wrap
+        raise UserError(f"{label_name} of {path} holds {low if low < 0 else high}; labels count from 0")
     return labels.astype(np.int32)
 
 
 def class_names(config: Data, labels: list[HostArray]) -> tuple[str, ...]:
-    """Returns config.data.class_names, or the numbers of the classes where it is empty."""
+    """Returns config.data.class_names, or the numbers of the classes where it is empty; then each must have a picture.
+
+    Args:
+      labels: of each split.
+    """
+    if len({part.shape[1:] for part in labels}) > 1:
+        raise UserError(
+            f"the splits of {config.source} have labels of different forms; give all of them integers, "
+            "or all of them marks for the same classes"
+        )
     several = labels[0].ndim == 2
     count = labels[0].shape[1] if several else 1 + max(int(part.max()) for part in labels)
-    names = config.class_names or tuple(map(str, range(count)))
-    if len(names) < count or (several and len(names) != count):
-        raise UserError(f"config.data.class_names gives {len(names)} names, but the labels go up to {count - 1}")
-    return names
+    if config.class_names:
+        if len(config.class_names) < count or (several and len(config.class_names) != count):
+            raise UserError(
+                f"config.data.class_names gives {len(config.class_names)} names, but the labels go up to {count - 1}"
+            )
+        return config.class_names
+    there = np.unique(np.concatenate(labels)) if not several else np.arange(count)
+    if len(there) < count:
+        gap = int(np.flatnonzero(np.append(there, -1) != np.arange(len(there) + 1))[0])
+        raise UserError(
+            f"no picture of {config.source} has the label {gap}, though labels go up to {count - 1}; "
+            "count the classes from 0 without gaps, or name all of them with config.data.class_names"
+        )
+    return tuple(map(str, range(count)))
