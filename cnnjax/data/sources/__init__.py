@@ -27,6 +27,7 @@ class Pictures:
       read: index -> an encoded file, or an array [H, W] or [H, W, C]; called from several threads.
       stamp: what identifies the contents, cheaply: names, sizes and times of files, or a digest of arrays.
       nbytes: of all encoded files; 0 where pictures are arrays.
+      versions: what tells each picture from an earlier one of its name; empty where the stamp is all there is.
     """
 
     labels: HostArray
@@ -34,6 +35,7 @@ class Pictures:
     read: Callable[[int], bytes | HostArray]
     stamp: str
     nbytes: int = 0
+    versions: Sequence[object] = ()
 
     def take(self, indices: HostArray) -> "Pictures":
         """Returns some of the pictures."""
@@ -44,7 +46,14 @@ class Pictures:
             read=lambda index: self.read(numbers[index]),
             stamp=f"{self.stamp} {stamp_of(numbers)}",
             nbytes=self.nbytes * len(numbers) // max(len(self.labels), 1),
+            versions=[self.versions[number] for number in numbers] if self.versions else (),
         )
+
+    def stamp_at(self, indices: Sequence[int]) -> str:
+        """What identifies some of the pictures, whatever becomes of the others."""
+        if not self.versions:
+            return stamp_of(self.stamp, list(indices))
+        return stamp_of([(self.names[index], self.versions[index]) for index in indices])
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,8 @@ def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int)
         except UserError as error:
             raise BadPictureError(names[index], str(error)) from error
 
-    return Pictures(labels, names, read, stamp_of(names, versions), sum(size for size, _ in versions))
+    nbytes = sum(size for size, _ in versions)
+    return Pictures(labels, names, read, stamp_of(names, versions), nbytes, versions)
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -162,4 +162,6 @@ def _zipped(archive: zipfile.ZipFile, classes: Mapping[str, list[str]], config: 
             raise BadPictureError(names[index], str(error)) from error
 
     stamp = stamp_of([(info.filename, info.file_size, info.CRC) for info in infos])
-    return Pictures(np.asarray(labels, np.int32), names, read, stamp, sum(info.file_size for info in infos))
+    nbytes = sum(info.file_size for info in infos)
+    versions = [(info.file_size, info.CRC) for info in infos]
+    return Pictures(np.asarray(labels, np.int32), names, read, stamp, nbytes, versions)
