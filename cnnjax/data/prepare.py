@@ -114,26 +114,34 @@ def _is_at(handle: int, folder: Path) -> bool:
 
 def _decide(config: Data, training: Pictures) -> tuple[Data, tuple[int, int, int]]:
     """Settles resize=auto and the number of channels on the first good pictures; returns the shape of all."""
-    spread = np.linspace(0, len(training.labels) - 1, min(len(training.labels), 64)).astype(int)
     first: HostArray | None = None
     sides = []
-    for index in spread if config.resize == "auto" else range(len(training.labels)):
-        try:
-            image = decode(training.read(int(index)), config, training.names[int(index)], config.channels)
-        except BadPictureError:
-            if config.bad_pictures == "error":
-                raise
-            continue
-        first = image if first is None else first
-        sides.append(image.shape[:2])
-        if config.resize != "auto":
-            break
+    if training.shape:  # then all are alike, and to read one may mean to read them all
+        first = np.zeros((*training.shape[:2], config.channels or training.shape[2]), np.uint8)
+        sides = [training.shape[:2]]
+    else:
+        for image in _good(config, training):
+            first = image if first is None else first
+            sides.append((image.shape[0], image.shape[1]))
+            if config.resize != "auto":
+                break
     if first is None:
         raise UserError(f"{config.source} has no whole picture; see what config.data.source names")
     if config.resize == "auto":
         config = _automatic(config, sides)
     shape = (*fit(first, config)[0].shape[:2], first.shape[2])
     return replace(config, channels=first.shape[2]), (shape[0], shape[1], shape[2])
+
+
+def _good(config: Data, training: Pictures) -> Iterator[HostArray]:
+    """The good ones of all pictures, or of 64 spread over them where resize=auto looks at their sizes."""
+    count = len(training.labels)
+    for index in np.linspace(0, count - 1, min(count, 64)).astype(int) if config.resize == "auto" else range(count):
+        try:
+            yield decode(training.read(int(index)), config, training.names[int(index)], config.channels)
+        except BadPictureError:
+            if config.bad_pictures == "error":
+                raise
 
 
 def _automatic(config: Data, sides: list[tuple[int, int]]) -> Data:

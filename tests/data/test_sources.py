@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import os
 import struct
 import sys
 import tarfile
@@ -304,6 +305,23 @@ def test_arrays_with_several_labels(tmp_path):
     expect_refusal(f"arrays:{tmp_path / 'a.npz'}", "gives 2 names", class_names=("sky", "sea"))
 
 
+def test_arrays_are_read_when_the_first_picture_is_wanted(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=np.zeros((4, 50, 60, 3), np.uint8), y_train=np.arange(4) % 2)
+    found = source(f"arrays:{path}").splits["train"]
+    assert found.shape == (50, 60, 3)
+    content = bytearray(path.read_bytes())
+    content[20_000] = 1
+    stat = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert source(f"arrays:{path}").splits["train"].stamp == found.stamp
+    with pytest.raises(UserError, match=r"is no \.npz file of plain arrays"):
+        found.read(0)
+    os.utime(path, (1, 1))
+    assert source(f"arrays:{path}").splits["train"].stamp != found.stamp
+
+
 def test_array_mistakes(tmp_path):
     images = np.zeros((3, 4, 4), np.uint8)
 
@@ -314,6 +332,13 @@ def test_array_mistakes(tmp_path):
     expect_refusal(f"arrays:{tmp_path / 'none.npz'}", "there is no file")
     (tmp_path / "torn.npz").write_bytes(b"PK torn")
     expect_refusal(f"arrays:{tmp_path / 'torn.npz'}", "is no .npz file")
+    expect_refusal(saved(images=images[:, :0], labels=np.arange(3)), r"it must be \[n, H, W\]")
+    assert saved(images=images, labels=np.arange(3))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("README", "what is in it")
+    assert len(source(f"arrays:{tmp_path / 'a.npz'}").class_names) == 3
+    np.save(tmp_path / "a.npy", images)
+    expect_refusal(f"arrays:{tmp_path / 'a.npy'}", "is no .npz file")
     expect_refusal(saved(a=images), "holds a; name the arrays images and labels")
     expect_refusal(saved(images=images, labels=np.array([0, 1])), "must be 3 integers")
     expect_refusal(saved(images=images, labels=np.array([0.0, 1, 2])), "must be 3 integers")
@@ -498,7 +523,7 @@ def test_pinned_digests_are_those_of_the_real_files():
 # ---------------------------------------------------------------- tensorflow-datasets, synthetic pictures
 
 
-def test_tfds_that_was_prepared_elsewhere(tmp_path):
+def test_tfds_that_was_prepared_elsewhere(tmp_path, monkeypatch):
     tfds = pytest.importorskip("tensorflow_datasets")
     from array_record.python.array_record_module import ArrayRecordWriter
 
@@ -527,6 +552,8 @@ def test_tfds_that_was_prepared_elsewhere(tmp_path):
     assert found.splits["train"].labels.tolist() == [0, 1, 0, 1, 0, 1]
     with Image.open(io.BytesIO(found.splits["train"].read(3))) as opened:
         assert opened.getpixel((0, 0)) == (3, 0, 0)
+    monkeypatch.setattr(np, "asarray", None)  # the records are not read for their labels again
+    assert source("tfds:toys", tmp_path).splits["train"].labels.tolist() == [0, 1, 0, 1, 0, 1]
 
 
 def test_tfds_without_class_labels(tmp_path):

@@ -28,6 +28,7 @@ class Pictures:
       stamp: what identifies the contents, cheaply: names, sizes and times of files, or a digest of arrays.
       nbytes: of all encoded files; 0 where pictures are arrays.
       versions: what tells each picture from an earlier one of its name; empty where the stamp is all there is.
+      shape: (height, width, channels) of every picture, where it is known without reading one.
     """
 
     labels: HostArray
@@ -36,6 +37,7 @@ class Pictures:
     stamp: str
     nbytes: int = 0
     versions: Sequence[object] = ()
+    shape: tuple[int, int, int] | None = None
 
     def take(self, indices: HostArray) -> "Pictures":
         """Returns some of the pictures."""
@@ -47,6 +49,7 @@ class Pictures:
             stamp=f"{self.stamp} {stamp_of(numbers)}",
             nbytes=self.nbytes * len(numbers) // max(len(self.labels), 1),
             versions=[self.versions[number] for number in numbers] if self.versions else (),
+            shape=self.shape,
         )
 
     def stamp_at(self, indices: Sequence[int]) -> str:
@@ -130,7 +133,7 @@ def from_arrays(images: HostArray, labels: HostArray, prefix: str) -> Pictures:
 def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int) -> Pictures:
     """Pictures that are files; at most `limit` + 1 bytes of each are read, enough to see that it is too large."""
     names = [os.path.relpath(path, root) for path in paths]
-    versions = [_version(path) for path in paths]
+    versions = [version_of(path) for path in paths]
 
     def read(index: int) -> bytes:
         try:
@@ -142,7 +145,7 @@ def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int)
     return Pictures(labels, names, read, stamp_of(names, versions), nbytes, versions)
 
 
-def _version(path: Path) -> tuple[int, int]:
+def version_of(path: Path) -> tuple[int, int]:
     """(bytes, time of the last change); zeros for a link that leads nowhere, which is told by name when it is read."""
     try:
         stat = path.stat()
