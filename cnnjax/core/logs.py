@@ -35,11 +35,11 @@ def progress(what: str, total: int, done: int = 0, *, lines: bool = True) -> Ite
     """Shows how far long work is: a bar on a terminal, elsewhere (if `lines`) a plain line every ten seconds."""
     if console.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # it may be a path with brackets
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(what, total=total, completed=done, note="")

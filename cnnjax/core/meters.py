@@ -1,6 +1,5 @@
 """Clock and memory: how long, how fast, how much."""
 
-import os
 import resource
 import sys
 import time
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from cnnjax.core.startup import cores
 
 
 class Stopwatch:
@@ -61,15 +62,15 @@ def input_bound(data_wait: float, *, resident: bool, fits: bool, encoded: bool, 
     """
     if data_wait < WAITS:
         return ""
-    cores = os.cpu_count() or 1
+    here = cores()
     if resident:
         remedy = "the steps are short: a larger config.data.batch_size"
     elif fits:
         remedy = "config.data.loader=resident"
     elif encoded:
         remedy = "config.data.store=pixels"
-    elif 0 < threads < cores:
-        remedy = f"config.data.threads=0, which is {cores} here,"
+    elif 0 < threads < here:
+        remedy = f"config.data.threads=0, which is {here} here,"
     else:
         remedy = "a larger config.data.prefetch, a smaller config.data.size or a faster disk"
     return f"input-bound: the device waits for pictures {data_wait:.0%} of the time; {remedy} may help"

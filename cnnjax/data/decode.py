@@ -22,6 +22,10 @@ from cnnjax.data.resize import Size, fit
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
+"""What Pillow may open a file as, whatever its name: left to itself it would run Ghostscript on an EPS file."""
+
+
 class BadPictureError(UserError):
     """A file that is no whole picture, or one over the limits."""
 
@@ -69,7 +73,7 @@ def _read(
 ) -> tuple[HostArray, Size]:
     """What `decode` returns, and the (height, width) at full size."""
     if not isinstance(content, bytes):
-        image = _scale(np.asarray(content), config, name)
+        image = _of_array(np.asarray(content), config, name)
         return _whole(_with_channels(image, channels, name))
     if len(content) > config.max_bytes:
         raise BadPictureError(name, f"more than config.data.max_bytes={config.max_bytes} bytes")
@@ -116,7 +120,7 @@ def _npy(content: bytes, config: Data, name: str) -> HostArray:
     shape, _, dtype = header(file)
     if not dtype.hasobject and math.prod(shape) * dtype.itemsize > len(content):
         raise BadPictureError(name, f"the file is cut off: its header says {list(shape)} of {dtype}")
-    return _scale(np.load(io.BytesIO(content), allow_pickle=False), config, name)
+    return _of_array(np.load(io.BytesIO(content), allow_pickle=False), config, name)
 
 
 def _check_pixels(height: int, width: int, config: Data, name: str) -> None:
@@ -197,7 +201,7 @@ def _open(content: bytes, config: Data, name: str) -> Any:
     if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be below ours, which can be set
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, config.max_pixels)
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError:
         raise BadPictureError(name, f"more pixels than config.data.max_pixels={config.max_pixels}") from None
     _check_pixels(image.height, image.width, config, name)
@@ -258,6 +262,17 @@ def _tiff_bands(content: bytes, config: Data, name: str, channels: int | None) -
             return None
     planar = pages or (bands.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE)
     return turn(np.moveaxis(bands, 0, -1) if planar else bands)
+
+
+def has_range(dtype: Any) -> bool:
+    """Whether an array's type says its values' range: NumPy's default int64 may hold 0..255 as well as 0..65535."""
+    return dtype.kind == "f" or (dtype.kind == "u" and dtype.itemsize <= 2)
+
+
+def _of_array(image: HostArray, config: Data, name: str) -> HostArray:
+    if not has_range(image.dtype):
+        raise BadPictureError(name, f"values of type {image.dtype}; save them as uint8 or uint16")
+    return _scale(image, config, name)
 
 
 def _scale(image: HostArray, config: Data, name: str) -> HostArray:

@@ -56,3 +56,5 @@ def read_file(path: str | Path, limit: int) -> bytes:
             return file.read(limit + 1)
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); make it readable") from error

@@ -1,13 +1,14 @@
 """A source, once and for all, as prepared records: decoded, checked, resized, measured, split, and found again later.
 
 Everything that changes the result is in the key of the folder: the source's contents and the options of config.data.
-The work is done in a hidden folder beside it, shard by shard; what a broken run finished is kept, and the folder takes
-its name when it is whole.
+The work is done in a hidden folder beside it, one for each source, shard by shard; what a broken run finished is kept
+as far as it serves the next, and the folder takes its name when it is whole.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,12 +21,11 @@ from cnnjax.core.errors import UserError
 from cnnjax.data.decode import BadPictureError, decode
 from cnnjax.data.resize import fit
 from cnnjax.data.shards import Dataset, Store
-from cnnjax.data.sources import Pictures, Source, open_source
+from cnnjax.data.sources import Pictures, Source, open_source, stamp_of
 from cnnjax.data.splits import split_up
-from cnnjax.data.writer import Writer
+from cnnjax.data.writer import FORMAT, Writer
 from cnnjax.recipes import options
 
-FORMAT = 1  # part of every key: a new layout of the shards gets folders of its own
 PIXELS_LIMIT = 64 << 30  # store=auto keeps encoded files from here on
 SIDES = (32, 48, 64, 96, 128)  # of resize=auto
 
@@ -46,28 +46,35 @@ def prepare(config: Data, data_dir: str | Path | None = None) -> Dataset:
       UserError: no such source, a bad picture (unless bad_pictures=skip), pictures of several sizes without a resize
         rule, no space. At most a hidden partial folder is left, which the next call continues.
     """
-    root = Path(data_dir) if data_dir else default_data_dir()
+    # A run keeps where its pictures are, and may be opened from another directory.
+    root = Path(data_dir or default_data_dir()).absolute()
     source = open_source(config, root)
     splits = split_up(source, config)
     config, shape = _decide(config, splits["train"])
     store = _store(config, shape, sum(len(part.labels) for part in splits.values()))
-    key = _key(config, source, splits, store)
-    folder = root / "prepared" / f"{config.source.partition(':')[0]}-{key[:12]}"
-    if not (folder / "dataset.json").is_file():
-        partial = folder.parent / f".partial-{folder.name}"
+    home, kind = root / "prepared", config.source.partition(":")[0]
+    # What becomes of a bad picture makes no difference to a set without any: that one is shared.
+    policies = [replace(config, bad_pictures="error"), config]
+    whole, ours = (home / f"{kind}-{_key(each, source, splits, store)[:12]}" for each in policies)
+    if not (ready := _ready(whole, ours)):
+        partial = home / f".partial-{kind}-{stamp_of(config.source)[:12]}"
         writer = Writer(config, source, splits, shape, store, partial)
         writer.require_space()
         try:
             with files.alone(partial):  # of two runs that need the same set, the second waits
-                if not (folder / "dataset.json").is_file():
-                    writer.write(key)
-                    os.replace(partial, folder)
+                if not (ready := _ready(whole, ours)):
+                    ready = ours if writer.write().skipped else whole
+                    os.replace(partial, ready)
         except OSError as error:  # sources tell of files that cannot be read, so this is about writing
             raise UserError(
-                f"{folder.parent} cannot be written ({error.strerror or error}); make room or name another folder "
+                f"{home} cannot be written ({error.strerror or error}); make room or name another folder "
                 "with --data_dir; what is finished is kept"
             ) from error
-    return Dataset.read(folder)
+    return Dataset.read(ready)
+
+
+def _ready(*folders: Path) -> Path | None:
+    return next((folder for folder in folders if (folder / "dataset.json").is_file()), None)
 
 
 # ---------------------------------------------------------------- decisions
@@ -75,26 +82,34 @@ def prepare(config: Data, data_dir: str | Path | None = None) -> Dataset:
 
 def _decide(config: Data, training: Pictures) -> tuple[Data, tuple[int, int, int]]:
     """Settles resize=auto and the number of channels on the first good pictures; returns the shape of all."""
-    spread = np.linspace(0, len(training.labels) - 1, min(len(training.labels), 64)).astype(int)
     first: HostArray | None = None
     sides = []
-    for index in spread if config.resize == "auto" else range(len(training.labels)):
-        try:
-            image = decode(training.read(int(index)), config, training.names[int(index)], config.channels)
-        except BadPictureError:
-            if config.bad_pictures == "error":
-                raise
-            continue
-        first = image if first is None else first
-        sides.append(image.shape[:2])
-        if config.resize != "auto":
-            break
+    if training.shape:  # then all are alike, and to read one may mean to read them all
+        first = np.zeros((*training.shape[:2], config.channels or training.shape[2]), np.uint8)
+        sides = [training.shape[:2]]
+    else:
+        for image in _good(config, training):
+            first = image if first is None else first
+            sides.append((image.shape[0], image.shape[1]))
+            if config.resize != "auto":
+                break
     if first is None:
         raise UserError(f"{config.source} has no whole picture; see what config.data.source names")
     if config.resize == "auto":
         config = _automatic(config, sides)
     shape = (*fit(first, config)[0].shape[:2], first.shape[2])
     return replace(config, channels=first.shape[2]), (shape[0], shape[1], shape[2])
+
+
+def _good(config: Data, training: Pictures) -> Iterator[HostArray]:
+    """The good ones of all pictures, or of 64 spread over them where resize=auto looks at their sizes."""
+    count = len(training.labels)
+    for index in np.linspace(0, count - 1, min(count, 64)).astype(int) if config.resize == "auto" else range(count):
+        try:
+            yield decode(training.read(int(index)), config, training.names[int(index)], config.channels)
+        except BadPictureError:
+            if config.bad_pictures == "error":
+                raise
 
 
 def _automatic(config: Data, sides: list[tuple[int, int]]) -> Data:

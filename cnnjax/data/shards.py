@@ -24,6 +24,9 @@ from cnnjax.core.registry import nearest
 from cnnjax.core.statistics import Statistics
 from cnnjax.data.decode import load
 
+LIMITS = ("max_pixels", "max_bytes")
+"""The options that say what is no picture any more; they change nothing about one that is."""
+
 Store = Literal["pixels", "encoded"]
 
 
@@ -39,8 +42,8 @@ class Dataset:
       shape: (height, width, channels) of every picture.
       rule: how pictures were read (resize, size, max_value, limits), so that new ones are read alike.
       statistics: of the training split.
-      digest: sha256 of the data set's shards and labels.
-      skipped: names of bad pictures that were left out.
+      digest: sha256 of the class names, the labels and the shards: what was trained on, whatever its files are called.
+      skipped: names of bad pictures that were left out, and why.
       shards: number of pictures in each shard, by split.
     """
 
@@ -197,5 +200,5 @@ def shard_name(split: str, number: int, store: Store) -> str:
 
 def rule_of(config: Data) -> dict[str, Any]:
     """Returns the options by which pictures are read, for `Dataset.rule`."""
-    names = ("resize", "size", "interpolation", "max_value", "max_pixels", "max_bytes")
+    names = ("resize", "size", "interpolation", "max_value", *LIMITS)
     return {name: getattr(config, name) for name in names}

@@ -1,12 +1,14 @@
 """The work of prepare: pictures decoded, checked and resized in threads, written shard by shard.
 
-A shard is whole when its sidecar (its name with .json: which pictures are in it, and their sums) is there, so a broken
-run goes on at the first shard without one. At the end the sidecars become the files of the whole.
+A shard is whole when its sidecar (its name with .json: what it was made of, which pictures are in it, and their sums)
+is there, so the next run uses it again where it would make the same. At the end the sidecars become the files of the
+whole.
 """
 
 import contextlib
 import hashlib
 import io
+import json
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,11 +23,13 @@ from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.logs import Tick, progress, say
+from cnnjax.core.startup import cores
 from cnnjax.core.statistics import Moments
 from cnnjax.data.decode import BadPictureError, load
-from cnnjax.data.shards import Dataset, Store, rule_of, shard_name
-from cnnjax.data.sources import Pictures, Source
+from cnnjax.data.shards import LIMITS, Dataset, Store, rule_of, shard_name
+from cnnjax.data.sources import Pictures, Source, stamp_of
 
+FORMAT = 1  # a new layout of the shards: part of the key of every set, and of what a shard is made of
 SHARD_BYTES = 256 << 20  # of pixels
 ENCODED_SHARD = 4096  # pictures
 CHUNK = 32  # pictures a thread takes at once, fewer where they are large:
@@ -54,21 +58,51 @@ class Writer:
         self.shard_size = size
         self.total = sum(len(part.labels) for part in splits.values())
 
-    def write(self, key: str) -> None:
+    def write(self) -> Dataset:
         """Writes what is not there yet, then the labels, names, sizes and dataset.json."""
-        for torn in self.folder.glob(".*"):  # what a killed run was writing
-            torn.unlink()
-        threads = self.config.threads or os.cpu_count() or 1
+        self._clear()
+        threads = self.config.threads or cores()
         with ThreadPoolExecutor(threads) as pool, progress(f"preparing {self.config.source}", self.total) as tick:
-            for name, part in self.splits.items():
-                for number, start in enumerate(range(0, len(part.labels), self.shard_size)):
-                    done = self._sidecar(name, number)
-                    indices = range(start, min(start + self.shard_size, len(part.labels)))
-                    if done.exists():
-                        tick(len(indices))
-                    else:
-                        files.write_json(done, self._shard(name, part, number, indices, pool, 2 * threads, tick))
-        self._finish(key)
+            for name, part, number, indices in self._shards():
+                done = self._sidecar(name, number)
+                if done.exists():
+                    tick(len(indices))
+                else:
+                    files.write_json(done, self._shard(name, part, number, indices, pool, 2 * threads, tick))
+        return self._finish()
+
+    def _shards(self) -> Iterator[tuple[str, Pictures, int, range]]:
+        """All shards in order: the split, its pictures, the shard's number and which of them are in it."""
+        for name, part in self.splits.items():
+            for number, start in enumerate(range(0, len(part.labels), self.shard_size)):
+                yield name, part, number, range(start, min(start + self.shard_size, len(part.labels)))
+
+    def _clear(self) -> None:
+        """Removes what a killed run was writing, and shards of pictures or options that are no longer meant."""
+        kept = set()
+        for name, part, number, indices in self._shards():
+            sidecar = self._sidecar(name, number)
+            if sidecar.exists() and self._serves(files.read_json(sidecar), part, indices):
+                kept |= {sidecar, self.folder / shard_name(name, number, self.store)}
+        for path in self.folder.iterdir():
+            if path not in kept:
+                path.unlink()
+
+    def _serves(self, record: dict[str, Any], part: Pictures, indices: range) -> bool:
+        """Whether a finished shard is what would be made now; limits matter to what was left out, or if they fell."""
+        if record["made_of"] != self._made_of(part, indices):
+            return False
+        if record["skipped"]:
+            return self.config.bad_pictures == "skip" and record["limits"] == self._limits()
+        return all(then <= now for then, now in zip(record["limits"], self._limits(), strict=True))
+
+    def _made_of(self, part: Pictures, indices: range) -> str:
+        """A shard's pictures and how they are read, but for the limits."""
+        rule = {name: value for name, value in rule_of(self.config).items() if name not in LIMITS}
+        return stamp_of(part.stamp_at(indices), FORMAT, self.store, self.shape, rule)
+
+    def _limits(self) -> list[int]:
+        return [getattr(self.config, name) for name in LIMITS]
 
     def require_space(self) -> None:
         """Raises UserError where the shards do not fit; nothing is made."""
@@ -115,7 +149,8 @@ class Writer:
                     sha.update(stored)
                     kept.append(index)
                     sizes.append(true)
-        return {"kept": kept, "sizes": sizes, "skipped": skipped, "sha256": sha.hexdigest(), **measured.to_json()}
+        made = {"made_of": self._made_of(part, indices), "limits": self._limits(), "sha256": sha.hexdigest()}
+        return {**made, "kept": kept, "sizes": sizes, "skipped": skipped, **measured.to_json()}
 
     def _chunk(self, split: str, part: Pictures, indices: range) -> tuple[list[Row], dict[str, Any]]:
         """What a thread does at a time: several pictures, and the sums over them if they are for training."""
@@ -131,7 +166,7 @@ class Writer:
         except BadPictureError as bad:
             if self.config.bad_pictures == "error":
                 raise
-            return None, (0, 0), str(bad)
+            return None, (0, 0), bad.reason
         if image.shape != self.shape:
             here, first = (f"{shape[0]} x {shape[1]}" for shape in (image.shape, self.shape))
             raise UserError(
@@ -144,10 +179,11 @@ class Writer:
             return np.ascontiguousarray(image).data, true, None
         return content if isinstance(content, bytes) else _npy(content), true, None
 
-    def _finish(self, key: str) -> None:
+    def _finish(self) -> Dataset:
         """Joins the sidecars into the files of the whole and removes them."""
         counts, shards, skipped = {}, {}, []
-        measured, sha = Moments(self.shape[2]), hashlib.sha256(key.encode())
+        measured = Moments(self.shape[2])
+        sha = hashlib.sha256(json.dumps([self.source.class_names, self.shape]).encode())
         sidecars = []
         for name, part in self.splits.items():
             parts = range(-(-len(part.labels) // self.shard_size))
@@ -159,6 +195,7 @@ class Writer:
             if not len(kept):
                 raise UserError(f"no picture of the {name} split of {self.config.source} is whole: {skipped[0]}")
             self._array(f"{name}-labels.npy", part.labels[kept])
+            sha.update(name.encode() + part.labels[kept].tobytes())
             if self.config.resize == "pad":
                 sizes = np.concatenate([np.asarray(record["sizes"], np.int32).reshape(-1, 2) for record in records])
                 self._array(f"{name}-sizes.npy", sizes)
@@ -167,7 +204,8 @@ class Writer:
                 sha.update(record["sha256"].encode())
                 measured.add_json(record)
         if skipped:
-            say(f"left out {len(skipped)} bad pictures, such as {skipped[0]}")
+            many = f"{len(skipped):,} bad pictures, such as" if len(skipped) > 1 else "a bad picture,"
+            say(f"left out {many} {skipped[0]}")
         dataset = Dataset(
             folder=self.folder,
             class_names=self.source.class_names,
@@ -186,6 +224,7 @@ class Writer:
         files.write_json(self.folder / "dataset.json", document)
         for path in sidecars:
             path.unlink()
+        return dataset
 
     def _array(self, name: str, array: HostArray) -> None:
         with files.atomic(self.folder / name) as file:

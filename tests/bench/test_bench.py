@@ -148,7 +148,7 @@ def test_training_says_once_that_it_waits(config, pictures, monkeypatch, tmp_pat
     ],
 )
 def test_remedy(share, given, says, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("cnnjax.core.meters.cores", lambda: 4)
     told = input_bound(share, **{"resident": False, "fits": False, "encoded": False} | given)
     assert (says in told) if says else told == ""
 

@@ -142,3 +142,12 @@ def test_tensorboard_takes_any_number(tmp_path, value):
     board.write({"step": 1, "x": value})
     board.close()
     assert scalars(tmp_path, "x") == [(1, float(value))]
+
+
+def test_brackets_in_a_path_are_no_markup(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(logs, "console", Console(file=screen, force_terminal=True, width=100))
+    with progress("preparing folder:[/old] [red]", 20) as tick:
+        tick(10, note="[/b]")
+    for text in ("folder:[/old] [red]", "[/b]"):
+        assert text in screen.getvalue()

@@ -1,12 +1,13 @@
 """Clock and memory."""
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from cnnjax.core.errors import Stopped
-from cnnjax.core.meters import Stopwatch, duration, peak_memory
+from cnnjax.core.meters import Stopwatch, duration, input_bound, peak_memory
 
 
 def test_stopwatch_adds_up_what_is_inside(monkeypatch):
@@ -43,3 +44,11 @@ def test_peak_memory_is_in_bytes():
 
 def test_stopped_keeps_its_signal():
     assert (str(Stopped("saved", 15)), Stopped("saved", 15).signal) == ("saved", 15)
+
+
+def test_advice_counts_the_cores_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(3), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    where = {"resident": False, "fits": False, "encoded": False}
+    assert "config.data.threads=0, which is 3 here" in input_bound(0.5, threads=2, **where)
+    assert "threads" not in input_bound(0.5, threads=3, **where)

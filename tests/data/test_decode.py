@@ -15,7 +15,7 @@ from cnnjax.config import Data
 from cnnjax.core.errors import UserError
 from cnnjax.data import resize
 from cnnjax.data.decode import BadPictureError, decode, load
-from cnnjax.data.listing import files_below, picture_files
+from cnnjax.data.listing import files_below, picture_files, read_file
 from cnnjax.data.resize import fit, resample
 
 CONFIG = Data()
@@ -127,7 +127,7 @@ def test_sixteen_bits_are_scaled_not_clipped():
     values = np.array([[0, 257, 32896, 65535]], np.uint16)
     file = io.BytesIO()
     tifffile.imwrite(file, values)
-    for content in (encoded(Image.fromarray(values), "PNG"), file.getvalue(), values):
+    for content in (encoded(Image.fromarray(values), "PNG"), file.getvalue(), values, values.astype(">u2")):
         np.testing.assert_array_equal(read(content)[0, :, 0], [0, 1, 128, 255])
     np.testing.assert_array_equal(read(values, config=Data(max_value=257))[0, :, 0], [0, 255, 255, 255])
 
@@ -201,6 +201,16 @@ def test_fractions_and_odd_arrays():
             read(bad)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int16, np.uint32, bool])
+def test_an_array_says_by_its_type_what_its_values_mean(dtype):
+    array = np.array([[0, 1], [1, 0]], dtype)
+    file = io.BytesIO()
+    np.save(file, array)
+    for content in (array, file.getvalue()):
+        with pytest.raises(BadPictureError, match=f"values of type {array.dtype}; save them as uint8 or uint16"):
+            read(content)
+
+
 @pytest.mark.parametrize(("shape", "kind"), [((10**7, 10**7), "|u1"), ((10**4, 10**4, 100), "<f8"), ((48, 64), "|u1")])
 def test_no_room_is_made_for_what_an_array_header_promises(shape, kind):
     file = io.BytesIO()
@@ -254,6 +264,16 @@ def test_what_is_no_whole_picture_is_refused_by_name(content):
 def test_a_foreign_file_is_called_that():
     with pytest.raises(BadPictureError, match=r"picture is no whole picture \(of no known picture format\)"):
         read(b"just some text")
+
+
+def test_no_program_is_run_on_a_picture(tmp_path, monkeypatch):
+    """Pillow would hand an EPS file to Ghostscript, whatever the file is called."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(BadPictureError, match="of no known picture format"):
+        read(encoded(Image.fromarray(smooth()), "EPS"))
+    assert not (tmp_path / "ran").exists()
 
 
 def black_png(side):
@@ -395,6 +415,13 @@ def test_picture_files(tmp_path):
         picture_files(str(tmp_path / "empty"))
     with pytest.raises(UserError, match=r"there is no file or folder .*none"):
         picture_files(tmp_path / "none")
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match=r"there is no file .*none$"):
+        read_file(tmp_path / "none", 10)
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\); make it readable"):
+        read_file(tmp_path, 10)
 
 
 def test_order_of_files_is_that_of_their_paths(tmp_path):

@@ -217,12 +217,82 @@ def test_bad_pictures_are_refused_or_left_out(pictures, capsys):
     with pytest.raises(UserError, match=r"(notes.txt|04.png) is no whole picture .*bad_pictures=skip"):
         prepare_data(Data(source=f"folder:{pictures}"))
     dataset = prepare_data(Data(source=f"folder:{pictures}", bad_pictures="skip"))
-    assert "left out 2 bad pictures" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "left out 2 bad pictures, such as " in told
+    assert told.count(".png") + told.count(".txt") == 1
+    assert "bad_pictures" not in told, "it is set to skip already"
     assert sum(dataset.counts.values()) == 59
     assert len(dataset.skipped) == 2
     for name in dataset.counts:
         split = dataset.split(name)
         assert [dataset.class_names[label] for label in split.labels] == [path.split("/")[0] for path in split.names]
+
+
+def test_what_was_trained_on_does_not_hang_on_times(pictures):
+    config = Data(source=f"folder:{pictures}")
+    first = prepare_data(config)
+    os.utime(pictures / "ant" / "00.png", (1, 1))
+    touched = prepare_data(config)
+    assert touched.folder != first.folder
+    assert touched.digest == first.digest
+    (pictures / "ant" / "00.png").write_bytes((pictures / "ant" / "02.png").read_bytes())
+    assert prepare_data(config).digest != first.digest
+    (pictures / "ant").rename(pictures / "aphid")
+    assert prepare_data(Data(source=config.source, channels=3)).digest != first.digest
+
+
+@pytest.mark.parametrize("remedy", ["mend", "skip", "limit"])
+@pytest.mark.parametrize("store", ["pixels", "encoded"])
+def test_a_bad_picture_late_costs_its_own_shard(pictures, tmp_path, monkeypatch, store, remedy):
+    monkeypatch.setattr(writer, "SHARD_BYTES", 5 * 20 * 24 * 3)
+    monkeypatch.setattr(writer, "ENCODED_SHARD", 5)
+    rule = {"source": f"folder:{pictures}", "store": store, "val_fraction": 0.0, "test_fraction": 0.0}
+    bad = pictures / "cat" / "20.png"
+    whole = bad.read_bytes()
+    if remedy == "limit":
+        bad.write_bytes(whole + bytes(3000))
+        rule["max_bytes"] = 4000
+    else:
+        bad.write_bytes(whole[:50])
+    with pytest.raises(UserError, match=r"20.png is no whole picture"):
+        prepare_data(Data(**rule), tmp_path / "data")
+    if remedy == "mend":
+        bad.write_bytes(whole)
+    rule |= {"mend": {}, "skip": {"bad_pictures": "skip"}, "limit": {"max_bytes": 10_000}}[remedy]
+    real, made = writer.Writer._shard, []
+    monkeypatch.setattr(writer.Writer, "_shard", lambda self, *given: made.append(given[2]) or real(self, *given))
+    went_on = prepare_data(Data(**rule), tmp_path / "data")
+    assert made == [10, 11], "of twelve shards those before the bad picture's are kept"
+    assert [path.name for path in went_on.folder.parent.iterdir()] == [went_on.folder.name]
+    assert contents(went_on.folder) == contents(prepare_data(Data(**rule), tmp_path / "afresh").folder)
+
+
+def test_other_options_begin_again_and_leave_nothing_behind(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "SHARD_BYTES", 5 * 20 * 24 * 3)
+    (pictures / "cat" / "20.png").write_bytes(b"torn")
+    rule = {"source": f"folder:{pictures}", "val_fraction": 0.0, "test_fraction": 0.0}
+    with pytest.raises(UserError, match=r"20.png is no whole picture"):
+        prepare_data(Data(**rule), tmp_path / "data")
+    with pytest.raises(UserError, match=r"is no whole picture .more than config.data.max_bytes=500"):
+        prepare_data(Data(**rule, max_bytes=500), tmp_path / "data")
+    rule |= {"bad_pictures": "skip", "resize": "squash", "size": (16, 12)}
+    small = prepare_data(Data(**rule), tmp_path / "data")
+    assert [path.name for path in small.folder.parent.iterdir()] == [small.folder.name]
+    assert contents(small.folder) == contents(prepare_data(Data(**rule), tmp_path / "afresh").folder)
+    with pytest.raises(UserError, match=r"20.png is no whole picture"):
+        prepare_data(Data(**rule | {"bad_pictures": "error"}), tmp_path / "data")
+
+
+def test_without_a_bad_picture_both_policies_are_one_set(pictures):
+    strict, lenient = (prepare_data(Data(source=f"folder:{pictures}", bad_pictures=bad)) for bad in ("error", "skip"))
+    assert strict == lenient
+
+
+def test_the_data_folder_is_kept_by_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert prepare_data(Data(source="digits"), "data").folder.parent == tmp_path / "data" / "prepared"
+    monkeypatch.setenv("CNNJAX_DATA_DIR", "other")
+    assert prepare_data(Data(source="digits")).folder.parent == tmp_path / "other" / "prepared"
 
 
 def test_pictures_of_several_sizes_need_a_rule(pictures):

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import os
 import struct
 import sys
 import tarfile
@@ -53,6 +54,14 @@ def test_variables_are_filled_in(tmp_path, monkeypatch):
     assert source("folder:$IMAGENET_DIR").class_names == ("a", "b")
 
 
+def test_a_folder_with_a_dollar_in_its_name(tmp_path, monkeypatch):
+    for name in ("cash$x/a/1.png", "cash$x/b/1.png"):
+        picture(tmp_path / name)
+    monkeypatch.setenv("HERE", str(tmp_path))
+    for place in (tmp_path / "cash$x", "$HERE/cash$x"):
+        assert source(f"folder:{place}").class_names == ("a", "b")
+
+
 # ---------------------------------------------------------------- folders and archives
 
 
@@ -75,6 +84,36 @@ def test_folder_with_splits(tmp_path, val):
     assert set(source(f"folder:{tmp_path}").splits) == {"train", "val", "test"}
 
 
+@pytest.mark.parametrize("names", [("Training", "Testing"), ("Train", "Test"), ("TRAIN", "Validation", "testing")])
+def test_splits_by_their_other_names(tmp_path, names):
+    members = [f"{split}/{label}/1.png" for split in names for label in ("a", "b")]
+    for name in members:
+        picture(tmp_path / "pictures" / name)
+    for text in (f"folder:{tmp_path / 'pictures'}", archive(tmp_path / "a.zip", members)):
+        found = source(text)
+        assert found.class_names == ("a", "b")
+        assert len(found.splits) == len(names)
+        assert {"train", "test"} <= set(found.splits)
+
+
+def test_what_lies_beside_the_class_folders_is_told(tmp_path, capsys):
+    names = ["a/1.png", "b/1.png"]
+    for name in names:
+        picture(tmp_path / "pool" / name)
+        picture(tmp_path / "split" / "train" / name)
+    source(f"folder:{tmp_path / 'pool'}")
+    assert capsys.readouterr().err == ""
+    for stray in ("pool/2.png", "pool/3.png", "pool/.DS_Store", "split/train/2.png", "split/more/a/3.png"):
+        picture(tmp_path / stray)
+    source(f"folder:{tmp_path / 'pool'}")
+    told = f"left out 2 files or folders beside the class folders of {tmp_path / 'pool'}, such as "
+    assert capsys.readouterr().err == f"{told}{tmp_path / 'pool' / '2.png'}\n"
+    source(f"folder:{tmp_path / 'split'}")
+    assert "left out 2 files or folders" in capsys.readouterr().err
+    source(archive(tmp_path / "a.zip", [*names, "2.png"]))
+    assert capsys.readouterr().err.startswith("left out a file or folder beside the class folders of ")
+
+
 def test_a_class_may_be_called_train(tmp_path):
     for name in ("boat/1.png", "plane/1.png", "train/1.png", "train/2.png"):
         picture(tmp_path / name)
@@ -87,6 +126,9 @@ def test_two_names_of_one_split(tmp_path):
     for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png", "validation/a/1.png"):
         picture(tmp_path / name)
     expect_refusal(f"folder:{tmp_path}", "has val and validation, which name one split; keep the one that is meant")
+    picture(tmp_path / "twice" / "Train" / "a" / "1.png")
+    picture(tmp_path / "twice" / "training" / "a" / "1.png")
+    expect_refusal(f"folder:{tmp_path / 'twice'}", "has Train and training, which name one split")
     names = ["train/x/1", "train/y/1", "val/x/1", "val/y/1", "valid/x/1"]
     expect_refusal(archive(tmp_path / "twice.zip", names), "has val and valid, which name one split")
 
@@ -113,7 +155,7 @@ def test_a_file_that_cannot_be_read_is_a_bad_picture_by_name(tmp_path):
     training = source(f"folder:{tmp_path}").splits["train"]
     (tmp_path / "b" / "1.png").unlink()
     for index, name in ((1, "a/2.png"), (2, "b/1.png")):
-        with pytest.raises(BadPictureError, match=f"^{name} is no whole picture .No such file"):
+        with pytest.raises(BadPictureError, match=f"^{name} is no whole picture .there is no file"):
             training.read(index)
     assert training.read(3) == (tmp_path / "b" / "2.png").read_bytes()
 
@@ -223,6 +265,11 @@ def test_table_mistakes(tmp_path):
     expect_refusal(table(tmp_path, [["1.png", "a", "practice"]]), "not path,label or path,label,split")
     expect_refusal(table(tmp_path, [["1.png", "a", "test"]]), "no line of the split train")
     expect_refusal(table(tmp_path, [["1.png", "a"]]), "has only one class, a")
+    picture(tmp_path / "2.png")
+    other = ["2.png", "b"]
+    for first, second in ((["1.png", "a"], ["./1.png", "b"]), (["1.png", "a"], ["1.png", "a", "test"])):
+        expect_refusal(table(tmp_path, [first, other, second]), r"names (./)?1.png twice, .*keep one of the lines")
+    assert len(source(table(tmp_path, [["1.png", "a"], other, ["1.png", "a"]])).splits["train"].labels) == 3
     (tmp_path / "list.csv").write_bytes(b"1.png,\xff\xfe")
     expect_refusal(f"table:{tmp_path / 'list.csv'}", "is no CSV text")
 
@@ -258,6 +305,23 @@ def test_arrays_with_several_labels(tmp_path):
     expect_refusal(f"arrays:{tmp_path / 'a.npz'}", "gives 2 names", class_names=("sky", "sea"))
 
 
+def test_arrays_are_read_when_the_first_picture_is_wanted(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=np.zeros((4, 50, 60, 3), np.uint8), y_train=np.arange(4) % 2)
+    found = source(f"arrays:{path}").splits["train"]
+    assert found.shape == (50, 60, 3)
+    content = bytearray(path.read_bytes())
+    content[20_000] = 1
+    stat = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert source(f"arrays:{path}").splits["train"].stamp == found.stamp
+    with pytest.raises(UserError, match=r"is no \.npz file of plain arrays"):
+        found.read(0)
+    os.utime(path, (1, 1))
+    assert source(f"arrays:{path}").splits["train"].stamp != found.stamp
+
+
 def test_array_mistakes(tmp_path):
     images = np.zeros((3, 4, 4), np.uint8)
 
@@ -268,10 +332,28 @@ def test_array_mistakes(tmp_path):
     expect_refusal(f"arrays:{tmp_path / 'none.npz'}", "there is no file")
     (tmp_path / "torn.npz").write_bytes(b"PK torn")
     expect_refusal(f"arrays:{tmp_path / 'torn.npz'}", "is no .npz file")
+    expect_refusal(saved(images=images[:, :0], labels=np.arange(3)), r"it must be \[n, H, W\]")
+    assert saved(images=images, labels=np.arange(3))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("README", "what is in it")
+    assert len(source(f"arrays:{tmp_path / 'a.npz'}").class_names) == 3
+    np.save(tmp_path / "a.npy", images)
+    expect_refusal(f"arrays:{tmp_path / 'a.npy'}", "is no .npz file")
     expect_refusal(saved(a=images), "holds a; name the arrays images and labels")
     expect_refusal(saved(images=images, labels=np.array([0, 1])), "must be 3 integers")
     expect_refusal(saved(images=images, labels=np.array([0.0, 1, 2])), "must be 3 integers")
     expect_refusal(saved(images=images, labels=np.array([0, 1, -1])), "labels count from 0")
+    expect_refusal(saved(images=images, labels=np.array([0, 1, 2**32 + 1])), "holds 4294967297; labels count from 0")
+    expect_refusal(saved(images=images, labels=np.array([1, 2, 3])), "has the label 0, though labels go up to 3; count")
+    expect_refusal(saved(images=images, labels=np.array([0, 2, 2**31 - 1])), "has the label 1, though labels go up to")
+    named = {"class_names": ("none", "a", "b", "c")}
+    assert source(saved(images=images, labels=np.array([1, 2, 3])), **named).class_names == named["class_names"]
+    expect_refusal(
+        saved(images=images.astype(int), labels=np.arange(3)), "is of type int64; save it as uint8 or uint16"
+    )
+    expect_refusal(saved(images=np.zeros((3, 3, 8, 8), np.uint8), labels=np.arange(3)), r"transpose\(0, 2, 3, 1\)")
+    mixed = {"x_train": images, "y_train": np.eye(3, dtype=int), "x_test": images, "y_test": np.arange(3)}
+    expect_refusal(saved(**mixed), "have labels of different forms; give all of them integers")
     expect_refusal(saved(images=images[0], labels=np.arange(4)), r"it must be \[n, H, W\]")
     expect_refusal(saved(images=images, labels=np.array([[0, 2], [1, 0], [0, 0]])), "other than 0 and 1")
     expect_refusal(saved(images=np.array([{}, {}, {}]), labels=np.arange(3)), "is no .npz file of plain arrays")
@@ -441,7 +523,7 @@ def test_pinned_digests_are_those_of_the_real_files():
 # ---------------------------------------------------------------- tensorflow-datasets, synthetic pictures
 
 
-def test_tfds_that_was_prepared_elsewhere(tmp_path):
+def test_tfds_that_was_prepared_elsewhere(tmp_path, monkeypatch):
     tfds = pytest.importorskip("tensorflow_datasets")
     from array_record.python.array_record_module import ArrayRecordWriter
 
@@ -470,6 +552,8 @@ def test_tfds_that_was_prepared_elsewhere(tmp_path):
     assert found.splits["train"].labels.tolist() == [0, 1, 0, 1, 0, 1]
     with Image.open(io.BytesIO(found.splits["train"].read(3))) as opened:
         assert opened.getpixel((0, 0)) == (3, 0, 0)
+    monkeypatch.setattr(np, "asarray", None)  # the records are not read for their labels again
+    assert source("tfds:toys", tmp_path).splits["train"].labels.tolist() == [0, 1, 0, 1, 0, 1]
 
 
 def test_tfds_without_class_labels(tmp_path):

@@ -14,6 +14,7 @@ from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
 from cnnjax.data.decode import BadPictureError
+from cnnjax.data.listing import read_file
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Pictures:
       read: index -> an encoded file, or an array [H, W] or [H, W, C]; called from several threads.
       stamp: what identifies the contents, cheaply: names, sizes and times of files, or a digest of arrays.
       nbytes: of all encoded files; 0 where pictures are arrays.
+      versions: what tells each picture from an earlier one of its name; empty where the stamp is all there is.
+      shape: (height, width, channels) of every picture, where it is known without reading one.
     """
 
     labels: HostArray
@@ -33,6 +36,8 @@ class Pictures:
     read: Callable[[int], bytes | HostArray]
     stamp: str
     nbytes: int = 0
+    versions: Sequence[object] = ()
+    shape: tuple[int, int, int] | None = None
 
     def take(self, indices: HostArray) -> "Pictures":
         """Returns some of the pictures."""
@@ -43,7 +48,15 @@ class Pictures:
             read=lambda index: self.read(numbers[index]),
             stamp=f"{self.stamp} {stamp_of(numbers)}",
             nbytes=self.nbytes * len(numbers) // max(len(self.labels), 1),
+            versions=[self.versions[number] for number in numbers] if self.versions else (),
+            shape=self.shape,
         )
+
+    def stamp_at(self, indices: Sequence[int]) -> str:
+        """What identifies some of the pictures, whatever becomes of the others."""
+        if not self.versions:
+            return stamp_of(self.stamp, list(indices))
+        return stamp_of([(self.names[index], self.versions[index]) for index in indices])
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ WITH_PLACE = {"folder", "zip", "table", "arrays", "idx", "tfds", "fake"}
 
 
 def open_source(config: Data, data_dir: Path) -> Source:
-    """Opens what `config.source` names; $VARIABLES and ~ in it are filled in.
+    """Opens what `config.source` names; $VARIABLES and ~ in it are filled in unless there is such a place.
 
     Raises:
       UserError: no such kind, no such place, or nothing in it that can be trained on.
@@ -85,8 +98,9 @@ def open_source(config: Data, data_dir: Path) -> Source:
     if bool(where) != (kind in WITH_PLACE):
         form = f"{kind}:PLACE" if kind in WITH_PLACE else kind
         raise UserError(f"config.data.source={config.source} must have the form {form}")
-    place = os.path.expandvars(os.path.expanduser(where))
-    if "$" in place:
+    # A folder may really be called cash$x.
+    place = where if os.path.exists(where) else os.path.expandvars(os.path.expanduser(where))
+    if "$" in place and not os.path.exists(place):
         name = place.partition("$")[2].partition("/")[0].strip("{}")
         raise UserError(
             f"config.data.source={config.source}: the environment variable {name} is not set; "
@@ -119,19 +133,19 @@ def from_arrays(images: HostArray, labels: HostArray, prefix: str) -> Pictures:
 def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int) -> Pictures:
     """Pictures that are files; at most `limit` + 1 bytes of each are read, enough to see that it is too large."""
     names = [os.path.relpath(path, root) for path in paths]
-    versions = [_version(path) for path in paths]
+    versions = [version_of(path) for path in paths]
 
     def read(index: int) -> bytes:
         try:
-            with open(paths[index], "rb") as file:
-                return file.read(limit + 1)
-        except OSError as error:
-            raise BadPictureError(names[index], error.strerror or str(error)) from error
+            return read_file(paths[index], limit)
+        except UserError as error:
+            raise BadPictureError(names[index], str(error)) from error
 
-    return Pictures(labels, names, read, stamp_of(names, versions), sum(size for size, _ in versions))
+    nbytes = sum(size for size, _ in versions)
+    return Pictures(labels, names, read, stamp_of(names, versions), nbytes, versions)
 
 
-def _version(path: Path) -> tuple[int, int]:
+def version_of(path: Path) -> tuple[int, int]:
     """(bytes, time of the last change); zeros for a link that leads nowhere, which is told by name when it is read."""
     try:
         stat = path.stat()

@@ -13,11 +13,16 @@ import numpy as np
 
 from cnnjax.config import Data
 from cnnjax.core.errors import UserError
+from cnnjax.core.logs import say
 from cnnjax.data.decode import BadPictureError
 from cnnjax.data.listing import files_below, is_system
 from cnnjax.data.sources import Pictures, Source, from_files, stamp_of
 
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLITS = {
+    **{"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
+"""What the splits are called, in any case of letters."""
 
 Tree = dict[str, dict[str, list[str]]]
 """{split: {class: members}}"""
@@ -28,14 +33,20 @@ def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
     return _zip(Path(place), config) if kind == "zip" else _folder(Path(place), config)
 
 
+def split_named(name: str) -> str | None:
+    """Returns the split that a folder or a cell of a table names, if any: `Training` is train."""
+    return SPLITS.get(name.lower())
+
+
 def _folder(root: Path, config: Data) -> Source:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; config.data.source=folder:PATH needs class folders in it")
     inside = _subfolders(root)
-    _check_splits(inside, str(root))
     # A folder train with nothing but pictures in it, beside others, is a class: of trains, say.
-    layered = "train" in inside and (SPLITS.keys() >= set(inside) or bool(_subfolders(root / "train")))
-    tops = {SPLITS[name]: root / name for name in inside if name in SPLITS} if layered else {"": root}
+    training = [name for name in inside if split_named(name) == "train"]
+    layered = bool(training) and (all(map(split_named, inside)) or any(_subfolders(root / name) for name in training))
+    _check_splits(inside, str(root), layered=layered)
+    tops = {split: root / name for name in inside if (split := split_named(name))} if layered else {"": root}
     classes = {split: _subfolders(top) for split, top in tops.items()}
     _check_classes(classes, str(root))
     splits = {}
@@ -49,18 +60,32 @@ def _folder(root: Path, config: Data) -> Source:
             paths += found
             labels += [label] * len(found)
         splits[split or "train"] = from_files(paths, np.asarray(labels, np.int32), root, config.max_bytes)
+    used = {*tops.values(), *(top / name for split, top in tops.items() for name in classes[split])}
+    beside = [path for top in dict.fromkeys([root, *tops.values()]) for path in _visible(top) if path not in used]
+    _tell_left_out(beside, str(root))
     return Source(tuple(next(iter(classes.values()))), splits)
 
 
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not is_system(path.name))
+
+
 def _subfolders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_system(path.name))
+    return [path.name for path in _visible(folder) if path.is_dir()]
 
 
-def _check_splits(tops: Sequence[str], where: str) -> None:
-    twice = [name for name in tops if SPLITS.get(name) == "val"]
-    if "train" in tops and len(twice) > 1:
-        raise UserError(f"{where} has {' and '.join(twice)}, which name one split; keep the one that is meant")
-    if tops and "train" not in tops and SPLITS.keys() >= set(tops):
+def _tell_left_out(left: Sequence[Path | str], where: str) -> None:
+    if left:
+        what = f"{len(left):,} files or folders" if len(left) > 1 else "a file or folder"
+        say(f"left out {what} beside the class folders of {where}, such as {left[0]}")
+
+
+def _check_splits(tops: Sequence[str], where: str, *, layered: bool) -> None:
+    for split in ("train", "val", "test"):
+        names = [name for name in tops if split_named(name) == split]
+        if layered and len(names) > 1:
+            raise UserError(f"{where} has {' and '.join(names)}, which name one split; keep the one that is meant")
+    if tops and all(map(split_named, tops)) and "train" not in map(split_named, tops):
         raise UserError(f"{where} has {', '.join(tops)} but no train; put the training pictures into {where}/train")
 
 
@@ -101,22 +126,25 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Tree:
         if ".." in parts or info.filename.startswith("/"):
             raise UserError(f"{path} holds {info.filename}, which points out of the archive; make it anew")
         members[info.filename] = parts
+    names = sorted(members)
     while any(len(parts) > 2 for parts in members.values()):
         tops = {parts[0] for parts in members.values() if len(parts) > 1}
-        if len(tops) > 1 or tops & SPLITS.keys():
+        if len(tops) > 1 or any(map(split_named, tops)):
             break
         members = {name: parts[1:] for name, parts in members.items() if len(parts) > 1}
     tops = {parts[0] for parts in members.values() if len(parts) > 1}
-    _check_splits(sorted(tops), str(path))
-    layered = any(parts[0] == "train" and len(parts) > 2 for parts in members.values())
+    layered = any(split_named(parts[0]) == "train" and len(parts) > 2 for parts in members.values())
+    _check_splits(sorted(tops), str(path), layered=layered)
     tree: Tree = {}
+    placed = set()
     for name, parts in sorted(members.items()):
-        if layered and parts[0] in SPLITS and len(parts) > 2:
-            tree.setdefault(SPLITS[parts[0]], {}).setdefault(parts[1], []).append(name)
-        elif not layered and len(parts) > 1:
-            tree.setdefault("train", {}).setdefault(parts[0], []).append(name)
+        split = split_named(parts[0]) if layered else "train"
+        if split and len(parts) > 1 + layered:
+            tree.setdefault(split, {}).setdefault(parts[layered], []).append(name)
+            placed.add(name)
     if not tree:
         raise UserError(f"{path} has no class folders; put each class into one of its own")
+    _tell_left_out([name for name in names if name not in placed], str(path))
     return {split: tree[split] for split in ("train", "val", "test") if split in tree}
 
 
@@ -134,4 +162,6 @@ def _zipped(archive: zipfile.ZipFile, classes: Mapping[str, list[str]], config: 
             raise BadPictureError(names[index], str(error)) from error
 
     stamp = stamp_of([(info.filename, info.file_size, info.CRC) for info in infos])
-    return Pictures(np.asarray(labels, np.int32), names, read, stamp, sum(info.file_size for info in infos))
+    nbytes = sum(info.file_size for info in infos)
+    versions = [(info.file_size, info.CRC) for info in infos]
+    return Pictures(np.asarray(labels, np.int32), names, read, stamp, nbytes, versions)

@@ -6,6 +6,7 @@ shots/2.jpg,cat|dog,test
 """
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from cnnjax.config import Data
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.sources import Source, from_files
-from cnnjax.data.sources.folder import SPLITS
+from cnnjax.data.sources.folder import split_named
 
 
 def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
@@ -45,15 +46,21 @@ def _rows(table: Path) -> list[tuple[Path, list[str], str]]:
         lines = lines[1:]
     if not lines:
         raise UserError(f"{table} names no picture; write lines of path,label")
-    rows = []
+    rows: list[tuple[Path, list[str], str]] = []
+    found: dict[str, tuple[list[str], str]] = {}
     for number, line in enumerate(lines, 1):
-        split = SPLITS.get(line[2].lower() if len(line) > 2 and line[2] else "train")
+        split = split_named(line[2] if len(line) > 2 and line[2] else "train")
         labels = [label.strip() for label in line[1].split("|") if label.strip()] if len(line) > 1 else []
         if not line[0] or not labels or split is None:
             raise UserError(f"picture {number} of {table} is {','.join(line)!r}, not path,label or path,label,split")
         path = table.parent / line[0]
         if not path.is_file():
             raise UserError(f"{table} names {line[0]}, but there is no file {path}")
+        if found.setdefault(os.path.normpath(path), (labels, split)) != (labels, split):
+            raise UserError(
+                f"{table} names {line[0]} twice, with other labels or in another split; keep one of the lines "
+                "(several labels of one picture are written cat|dog)"
+            )
         rows.append((path, labels, split))
     return rows
 

@@ -5,6 +5,7 @@ around the original encoded pictures.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from cnnjax.config import Data
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
-from cnnjax.data.sources import Pictures, Source, stamp_of
+from cnnjax.core.files import atomic
+from cnnjax.data.sources import Pictures, Source, stamp_of, version_of
 
 SPLITS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
 
@@ -36,7 +38,7 @@ def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
     for name, candidates in SPLITS.items():
         there = next((candidate for candidate in candidates if candidate in builder.info.splits), None)
         if there:
-            pictures = _pictures(tfds, builder, there)
+            pictures = _pictures(tfds, builder, there, data_dir)
             if (pictures.labels >= 0).all():  # the labels of a contest's test split are kept secret: all are -1
                 splits[name] = pictures
     if "train" not in splits:
@@ -72,14 +74,24 @@ def _from_directory(tfds: Any, folder: Path) -> Any:
     return tfds.builder_from_directory(versions[-1]) if versions else None
 
 
-def _pictures(tfds: Any, builder: Any, split: str) -> Pictures:
+def _pictures(tfds: Any, builder: Any, split: str, data_dir: Path) -> Pictures:
     source: Sequence[Any] = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
-    labels = np.asarray([int(example["label"]) for example in source], np.int32)
+    info = builder.info.splits[split]
+    stamp = stamp_of(
+        builder.info.full_name, split, info.shard_lengths, [version_of(Path(path)) for path in info.filepaths]
+    )
+    # To see the labels is to read every record, so they are kept beside the prepared sets.
+    kept = data_dir / "prepared" / f".labels-{stamp[:24]}.npy"
+    if kept.is_file():
+        labels = np.load(kept, allow_pickle=False)
+    else:
+        labels = np.asarray([int(example["label"]) for example in source], np.int32)
+        with suppress(OSError), atomic(kept) as file:  # prepare tells of a data folder that cannot be written
+            np.save(file, labels, allow_pickle=False)
 
     def read(index: int) -> bytes | HostArray:
         image = source[index]["image"]
         return image if isinstance(image, bytes) else np.asarray(image)
 
     names = [f"{split}/{index}" for index in range(len(labels))]
-    stamp = stamp_of(builder.info.full_name, split, builder.info.splits[split].shard_lengths, labels)
-    return Pictures(labels, names, read, stamp, builder.info.splits[split].num_bytes)
+    return Pictures(labels, names, read, stamp, info.num_bytes)
