@@ -47,16 +47,6 @@ def devices(monkeypatch):
     return lambda count: use_devices(monkeypatch, count)
 
 
-@pytest.fixture
-def quick_compiling():
-    """Steps are compiled in half the time and run more slowly: for tests that take few of them."""
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     """No test reads or fills the user's cache."""

@@ -11,7 +11,6 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.models.convolution import plain
 from cnnjax.run import summarise, train
 
-pytestmark = pytest.mark.usefixtures("quick_compiling")
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 OWN, KNN = "own_pictures", "knn_fashion_mnist"
 

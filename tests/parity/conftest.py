@@ -113,11 +113,6 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="needs PyTorch: pip install cnnjax[parity]"))
 
 
-@pytest.fixture(autouse=True)
-def compiled_quickly(quick_compiling):
-    """Each net runs once or twice."""
-
-
 @pytest.fixture
 def parity():
     return check_parity

@@ -13,7 +13,6 @@ from cnnjax.robustness import CHANGES, CORRUPTIONS, Subject
 from cnnjax.run import evaluate, open_run, train
 from tests.conftest import use_devices
 
-pytestmark = pytest.mark.usefixtures("quick_compiling")
 CONFIG = Experiment(
     model=Model(name="plain:conv8 >> bn >> relu >> pool >> fc16 >> relu"),
     optimizer=Optimizer(name="adam", lr=0.01),

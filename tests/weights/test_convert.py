@@ -25,7 +25,6 @@ from cnnjax.training import transfer
 from cnnjax.training.trained import saved_config
 from cnnjax.weights import bridge
 
-pytestmark = pytest.mark.usefixtures("quick_compiling")
 SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "imagenet_sample"
 NAME = "squeezenet1_1"  # 1.2 million parameters, a convolution for a head
 
