@@ -220,11 +220,15 @@ def lasting_name(name: str) -> str:
     return name if home.partition(".")[0] == "cnnjax" else f"{home}:{name}"
 
 
+def _registered_by(home: str, name: str) -> Entry | None:
+    return MODELS[name] if name in MODELS and MODELS[name].home == home else None
+
+
 def _import(name: str) -> Entry:
     """The class behind package.module:Class, or what the module registers; looked for in the working folder as well."""
     path, _, attribute = name.partition(":")
-    if attribute in MODELS and MODELS[attribute].home == path:
-        return MODELS[attribute]
+    if entry := _registered_by(path, attribute):  # by a recipe or a notebook, which cannot be imported
+        return entry
     if str(Path.cwd()) not in sys.path:  # the console script does not put it there, `python -m` does
         sys.path.append(str(Path.cwd()))
     try:
@@ -235,8 +239,8 @@ def _import(name: str) -> Entry:
                 f"{name}: there is no module {error.name} in {Path.cwd()} or among the packages; name one that is"
             ) from None
         raise UserError(f"{name}: importing {path} fails with {type(error).__name__}: {error}") from error
-    if attribute in MODELS and MODELS[attribute].home == path:
-        return MODELS[attribute]
+    if entry := _registered_by(path, attribute):
+        return entry
     if not hasattr(module, attribute):
         raise UserError(f"{name}: {path} has no class {attribute} and registers no such model")
     found = getattr(module, attribute)
