@@ -38,10 +38,10 @@ from cnnjax.training.assemble import (
     first_state,
     loader,
     mesh_of,
-    overfit_indices,
     resolve,
     state_shapes,
     stated_shapes,
+    to_learn,
     training_rows,
 )
 from cnnjax.training.checkpoint import Checkpoints
@@ -90,10 +90,8 @@ def train(
         _check_early(config, run)
         dataset = data.prepare(config.data, data_dir)
         config = resolve(config, dataset)
-        training = dataset.split("train")
-        chosen = overfit_indices(config, len(training))
-        count = len(training) if chosen is None else len(chosen)
-        length = Length.of(config.train, pictures=count, batch_size=config.data.batch_size)
+        training = to_learn(config, dataset.split("train"))
+        length = Length.of(config.train, pictures=len(training), batch_size=config.data.batch_size)
         parts = assemble(config, dataset, length)
         validates = "val" in dataset.counts and not config.train.overfit
         _check_validation(config, validates)
@@ -111,7 +109,7 @@ def train(
         _announce(config, parts, dataset, length, mesh, start)
         load = loader(config, dataset, mesh)
         rows = training_rows(config, length, start)
-        function, batches, most = dispatches(config, load(training, chosen), rows, length)
+        function, batches, most = dispatches(config, load(training), rows, length)
         step, batches = _compile(function, parts, state, batches, mesh)
         validate = _validator(parts, dataset, load, mesh) if validates else None
         metrics = logs.MetricsLog(run.metrics, keep_to=start)
@@ -249,8 +247,15 @@ def evaluate_ensemble(
 ) -> dict[str, Any]:
     """Measures runs one by one and averaged, as `evaluate` would each; see `training.ensemble.evaluate`."""
     _keep_compiled(data_dir)
-    where: dict[str, Any] = {"data_dir": data_dir, "overrides": overrides}
-    return ensemble.evaluate(workdirs, make_mesh(), split=split, checkpoint=checkpoint, calibrated=calibrated, **where)
+    return ensemble.evaluate(
+        workdirs,
+        make_mesh(),
+        split=split,
+        checkpoint=checkpoint,
+        data_dir=data_dir,
+        overrides=overrides,
+        calibrated=calibrated,
+    )
 
 
 def predict(
@@ -430,7 +435,7 @@ def _compile(function: Any, parts: Parts, state: TrainState, batches: Any, mesh:
 
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:
     pictures = dataset.split("val")
-    source = load(pictures, None)
+    source = load(pictures)
     size = evaluation_size(parts.config, mesh)
     step = jax.jit(functools.partial(eval_step, parts=parts), out_shardings=replicated(mesh))
 

@@ -180,7 +180,7 @@ def _batches(
         return _augment_step if input_only else train_step, iter(noise)
     split, endless = dataset.split("train"), dataclasses.replace(length, steps=1 << 31)
     rows = assemble.training_rows(config, endless)
-    source = assemble.loader(config, dataset, mesh)(split, None)
+    source = assemble.loader(config, dataset, mesh)(split)
     if input_only:
         return _augment_step, source.batches(rows)
     function, batches, _ = assemble.dispatches(config, source, rows, endless)

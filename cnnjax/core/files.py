@@ -1,6 +1,7 @@
 """Files that are whole or absent: atomic writes, digests, free space, and folders that one process holds."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnnjax.core.errors import UserError
+
+NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""How a file system says that it cannot lock a folder (NFS: EBADF, as it locks what is open for writing only)."""
 
 
 @contextmanager
@@ -124,8 +128,9 @@ def alone(folder: Path, *, busy: str = "") -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
             except BlockingIOError:
                 raise UserError(busy) from None
-            except OSError:  # a file system without such locks (NFS has none on folders) keeps nobody out
-                pass
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
             if not _is_at(handle, folder):
                 continue
             try:

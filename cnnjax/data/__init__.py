@@ -13,6 +13,7 @@ from cnnjax.data.prepare import default_data_dir as default_data_dir
 from cnnjax.data.prepare import prepare as prepare
 from cnnjax.data.resident import Resident as Resident
 from cnnjax.data.resident import fits as fits
+from cnnjax.data.shards import Chosen as Chosen
 from cnnjax.data.shards import Dataset as Dataset
 from cnnjax.data.shards import Split as Split
 from cnnjax.data.shards import rule_of as rule_of

@@ -32,14 +32,12 @@ class Resident:
     Args:
       split: the prepared pictures.
       mesh: the devices that share each batch.
-      indices: int64 [n], the pictures to hold; None: all.
     """
 
-    def __init__(self, split: Split, mesh: Mesh, indices: np.ndarray | None = None, *, threads: int = 1):
-        indices = np.arange(len(split)) if indices is None else indices
-        arrays = {"images": split.gather(indices, threads=threads), "labels": split.labels[indices]}
+    def __init__(self, split: Split, mesh: Mesh, *, threads: int = 1):
+        arrays = {"images": split.gather(np.arange(len(split)), threads=threads), "labels": split.labels}
         if split.sizes is not None:
-            arrays["sizes"] = split.sizes[indices]
+            arrays["sizes"] = split.sizes
         self._arrays = jax.device_put(arrays, replicated(mesh))
         self._row, self._rows = by_batch(mesh), NamedSharding(mesh, PartitionSpec(None, *by_batch(mesh).spec))
         self._whole = replicated(mesh)

@@ -202,3 +202,19 @@ def rule_of(config: Data) -> dict[str, Any]:
     """Returns the options by which pictures are read, for `Dataset.rule`."""
     names = ("resize", "size", "interpolation", "max_value", *LIMITS)
     return {name: getattr(config, name) for name in names}
+
+
+class Chosen(Split):
+    """Some pictures of a split, as if it had no others."""
+
+    def __init__(self, split: Split, indices: HostArray):
+        self.name, self.shape, self.labels = split.name, split.shape, split.labels[indices]
+        self.sizes = None if split.sizes is None else split.sizes[indices]
+        self._split, self._indices = split, indices
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        return [self._split.names[index] for index in self._indices]
+
+    def gather(self, indices: HostArray, out: HostArray | None = None, *, threads: int = 1) -> HostArray:
+        return self._split.gather(self._indices[indices], out, threads=threads)

@@ -50,15 +50,12 @@ class Streamed:
     Args:
       split: the prepared pictures.
       mesh: the devices that share each batch.
-      indices: int64 [n], the pictures to read; None: all.
       threads: that gather at the same time, 0 to gather in the calling thread.
       prefetch: batches gathered ahead.
     """
 
-    def __init__(
-        self, split: Split, mesh: Mesh, indices: np.ndarray | None = None, *, threads: int = 1, prefetch: int = 4
-    ):
-        self._split, self._indices = split, indices
+    def __init__(self, split: Split, mesh: Mesh, *, threads: int = 1, prefetch: int = 4):
+        self._split = split
         self._row = by_batch(mesh)
         self._threads, self._prefetch = threads, prefetch
 
@@ -73,7 +70,6 @@ class Streamed:
         def gather(number: int) -> dict[str, np.ndarray]:
             row = dict(rows[number])
             index = row.pop("index")
-            index = index if self._indices is None else self._indices[index]
             row |= {"images": self._split.gather(index, buffers.take()), "labels": self._split.labels[index]}
             if self._split.sizes is not None:
                 row["sizes"] = self._split.sizes[index]

@@ -16,6 +16,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import make_mesh, replicated
 from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
+from cnnjax.data import Chosen
 from cnnjax.evaluation import metrics
 from cnnjax.evaluation.split import batches
 from cnnjax.optim import ATTACKS
@@ -99,7 +100,7 @@ def study(
     trials = _trials(subject, tests, attacks, epsilons, steps, target)
 
     chosen = np.sort(keys.generator(SEED, "robustness").permutation(len(pictures))[:count])
-    source = loader(run.config, dataset, mesh)(pictures, chosen)
+    source = loader(run.config, dataset, mesh)(Chosen(pictures, chosen))
     size = min(evaluation_size(run.config, mesh), -(-len(chosen) // mesh.size) * mesh.size)
     rows = [{"index": i, "mask": mask, "position": i.astype(np.uint32)} for i, mask in batches(len(chosen), size)]
     means = _measure(subject, source, rows, trials)

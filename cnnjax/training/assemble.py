@@ -162,14 +162,14 @@ def mesh_of(parts: Parts) -> Mesh:
     return fitted(mesh, config.data.batch_size, config.train.accumulate, parameters=parameters)
 
 
-def overfit_indices(config: Experiment, pictures: int) -> np.ndarray | None:
-    """The same n training pictures at every start (`train.overfit`), or None for all."""
+def to_learn(config: Experiment, training: Split) -> Split:
+    """All training pictures, or with `train.overfit` so many of them, the same at every start."""
     count = config.train.overfit
     if not count:
-        return None
-    if count > pictures:
-        raise UserError(f"config.train.overfit={count}, but there are only {pictures} training pictures")
-    return keys.generator(config.train.seed, "overfit").permutation(pictures)[:count]
+        return training
+    if count > len(training):
+        raise UserError(f"config.train.overfit={count}, but there are only {len(training)} training pictures")
+    return data.Chosen(training, keys.generator(config.train.seed, "overfit").permutation(len(training))[:count])
 
 
 def is_resident(config: Experiment, dataset: Dataset) -> bool:
@@ -177,13 +177,13 @@ def is_resident(config: Experiment, dataset: Dataset) -> bool:
     return config.data.loader == "resident" or (config.data.loader == "auto" and data.fits(dataset))
 
 
-def loader(config: Experiment, dataset: Dataset, mesh: Mesh) -> Callable[[Split, Any], Any]:
+def loader(config: Experiment, dataset: Dataset, mesh: Mesh) -> Callable[[Split], Any]:
     """How splits reach the devices: resident or streamed, by size or as the recipe says; both give the same batches."""
     threads = config.data.threads or startup.cores()
     if is_resident(config, dataset):
-        return lambda split, indices: data.Resident(split, mesh, indices, threads=threads)
+        return lambda split: data.Resident(split, mesh, threads=threads)
     prefetch = config.data.prefetch
-    return lambda split, indices: data.Streamed(split, mesh, indices, threads=threads, prefetch=prefetch)
+    return lambda split: data.Streamed(split, mesh, threads=threads, prefetch=prefetch)
 
 
 def training_rows(config: Experiment, length: Length, start: int = 0) -> data.TrainingRows:

@@ -19,7 +19,7 @@ from cnnjax.evaluation import calibrate, metrics, predictions, report
 from cnnjax.evaluation import split as evaluation
 from cnnjax.optim import losses
 from cnnjax.training import converted
-from cnnjax.training.assemble import is_resident, loader, overfit_indices
+from cnnjax.training.assemble import is_resident, loader, to_learn
 from cnnjax.training.loop import Record
 from cnnjax.training.step import embed_step, eval_step, predict_step, view_logits
 from cnnjax.training.trained import Run
@@ -94,28 +94,11 @@ def split_of(run: Run, dataset: Dataset, split: str | None) -> Split:
         wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
         split = next((name for name in wanted if name in dataset.counts), "test")
     pictures = dataset.split(split)
-    chosen = overfit_indices(run.config, len(pictures)) if split == "train" else None
-    if chosen is not None:
-        pictures = Chosen(pictures, chosen)
+    if split == "train":
+        pictures = to_learn(run.config, pictures)
     if not run.dataset.prepared:
         pictures.labels = _relabelled(pictures.labels, _outputs(run, dataset), len(run.classes))
     return pictures
-
-
-class Chosen(Split):
-    """Some pictures of a split, as if it had no others."""
-
-    def __init__(self, split: Split, indices: HostArray):
-        self.name, self.shape, self.labels = split.name, split.shape, split.labels[indices]
-        self.sizes = None if split.sizes is None else split.sizes[indices]
-        self._split, self._indices = split, indices
-
-    @functools.cached_property
-    def names(self) -> list[str]:
-        return [self._split.names[index] for index in self._indices]
-
-    def gather(self, indices: HostArray, out: HostArray | None = None, *, threads: int = 1) -> HostArray:
-        return self._split.gather(self._indices[indices], out, threads=threads)
 
 
 def _relabelled(labels: HostArray, outputs: HostArray, width: int) -> HostArray:
@@ -212,7 +195,7 @@ class Judge:
     def __init__(self, run: Run, dataset: Dataset, mesh: Any, split: str | None = None):
         self.run, self.dataset, self.pictures = run, dataset, split_of(run, dataset, split)
         self._mesh, self._load = mesh, loader(run.config, dataset, mesh)
-        self._source = self._load(self.pictures, None)
+        self._source = self._load(self.pictures)
         self._variables = jax.device_put(run.variables, replicated(mesh))
 
     def figures(self) -> dict[str, Any]:
@@ -230,9 +213,10 @@ class Judge:
 
     def embed(self, pictures: Split, indices: HostArray | None) -> Iterator[HostArray]:
         """Yields features float32 [B, F] of the pictures at `indices` (None: all) in batches; see `Model.embed`."""
-        count = len(pictures) if indices is None else len(indices)
-        rows = evaluation.batches(count, evaluation_size(self.run.config, self._mesh))
-        feed = self._load(pictures, indices).batches([{"index": index, "mask": mask} for index, mask in rows])
+        if indices is not None:
+            pictures = data.Chosen(pictures, indices)
+        rows = evaluation.batches(len(pictures), evaluation_size(self.run.config, self._mesh))
+        feed = self._load(pictures).batches([{"index": index, "mask": mask} for index, mask in rows])
         for batch in feed:
             features = self._embed(self._variables, batch)
             yield jax.device_get(features)[: int(jax.device_get(batch["mask"]).sum())]

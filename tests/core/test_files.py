@@ -1,5 +1,7 @@
 """Files are whole or absent."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -112,6 +114,19 @@ def test_a_folder_is_held_by_one_and_leaves_nothing(tmp_path):
     with alone(tmp_path / "mine"):
         pass
     assert (tmp_path / "mine").is_dir(), "it was there before"
+
+
+@pytest.mark.parametrize("code", [errno.EBADF, errno.ENOLCK])
+def test_where_folders_cannot_be_locked_nobody_is_kept_out(tmp_path, monkeypatch, code):
+    def flock(handle, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with alone(tmp_path / "a", busy="taken"), alone(tmp_path / "a", busy="taken"):
+        pass
+    code = errno.EIO
+    with pytest.raises(OSError, match="Input/output"), alone(tmp_path / "a"):
+        pass
 
 
 def test_a_folder_that_cannot_be_is_told(tmp_path, monkeypatch):
