@@ -114,13 +114,11 @@ def train(
         validate = _validator(parts, dataset, load, mesh) if validates else None
         metrics = logs.MetricsLog(run.metrics, keep_to=start)
         board = logs.TensorBoard(run.root, start + 1) if config.train.tensorboard else None
-        sinks = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
-        sinks.append(watch_input(config, dataset))
+        told = [metrics.write, lambda record: logs.say(loop.line(record)), board.write if board else None, on_log]
+        sinks = [*filter(None, told), watch_input(config, dataset)]
         decide = functools.partial(loop.decide, config)
         trace = meters.Trace(config.train.profile, run.profile)
-        work = Loop(
-            config.train, length, step, validate, decide, checkpoints, [sink for sink in sinks if sink], trace, most
-        )
+        work = Loop(config.train, length, step, validate, decide, checkpoints, sinks, trace, most)
         try:
             state, progress = work.run(state, progress, batches)
         finally:
