@@ -11,7 +11,7 @@ from cnnjax.core.registry import Registry
 View: TypeAlias = Callable[[Array, tuple[int, int]], Array]
 
 VIEWS: Registry[View] = Registry("view")
-"""Names to f(images [N, H, W, C], (h, w)) -> [V, N, h, w, C]; pictures are at least h x w."""
+"""Names to f(images [N, H, W, C], (h, w)) -> [V, N, h, w, C], the centre first; pictures are at least h x w."""
 
 
 @VIEWS.add("single")
@@ -22,12 +22,12 @@ def single(images: Array, size: tuple[int, int]) -> Array:
 
 @VIEWS.add("ten_crop")
 def ten_crop(images: Array, size: tuple[int, int]) -> Array:
-    """Returns the four corners and the centre, then the mirrors of these five.
+    """Returns the centre and the four corners, then the mirrors of these five.
 
     Krizhevsky et al. 2012, section 4.1, who average the ten predictions after the soft-max.
     """
     bottom, right = images.shape[1] - size[0], images.shape[2] - size[1]
-    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), centre(images.shape[1:3], size)]
+    places = [centre(images.shape[1:3], size), (0, 0), (0, right), (bottom, 0), (bottom, right)]
     return _mirrored(jnp.stack([_crop(images, size, top, left) for top, left in places]))
 
 

@@ -1,5 +1,6 @@
 """One training step and one evaluation step, as pure functions that are traced once."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -240,17 +241,13 @@ def view_logits(variables: Tree, batch: Batch, parts: Parts) -> Array:
     found = []
     for scale in parts.look.scales:
         images = parts.views(batch["images"], batch.get("sizes"), scale)
-        logits = apply(variables, images.reshape(-1, *images.shape[2:]))
-        found.append(logits.reshape(*images.shape[:2], -1))
+        found.append(jax.lax.map(functools.partial(apply, variables), images))  # ten crops in the memory of one
     return jnp.concatenate(found)
 
 
 def embed_step(variables: Tree, batch: Batch, parts: Parts) -> Array:
-    """Returns features float32 [N, F] (see `Model.embed`), averaged over the views of each picture."""
-    images = parts.views(batch["images"], batch.get("sizes"), 1.0)
-    count, size = images.shape[0], images.shape[1]
-    features = parts.model.embed(variables, images.reshape(-1, *images.shape[2:]))
-    return features.reshape(count, size, -1).mean(0)
+    """Returns features float32 [N, F] (see `Model.embed`) of the first view of each picture, its centre."""
+    return parts.model.embed(variables, parts.views(batch["images"], batch.get("sizes"), 1.0)[0])
 
 
 def global_norm(tree: Tree) -> Array:

@@ -23,7 +23,7 @@ def test_ten_crop_is_alexnets(pictures):
     assert views.shape == (10, 2, 8, 6, 3)
     for picture in range(2):
         image = Image.fromarray(pictures[picture])
-        crops = [image.crop((x, y, x + 6, y + 8)) for x, y in [(0, 0), (8, 0), (0, 4), (8, 4), (4, 2)]]
+        crops = [image.crop((x, y, x + 6, y + 8)) for x, y in [(4, 2), (0, 0), (8, 0), (0, 4), (8, 4)]]
         crops += [crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for crop in crops]
         np.testing.assert_array_equal(views[:, picture], np.stack([np.asarray(crop) for crop in crops]))
 

@@ -48,5 +48,10 @@ def test_report_finds_the_nearest_training_pictures(tiny, tmp_path):
         np.testing.assert_allclose(found, np.sort(row)[:5], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(row[places], found, rtol=1e-3, atol=1e-4)
         assert [near["labels"] for near in entry["nearest"]] == [[label] for label in training.labels[places]]
+    crops = {"evaluate.views": "ten_crop"}
+    evaluate(tmp_path / "run", report=True, overrides=crops)
+    again = {one["index"]: one for one in files.read_json(RunDir(tmp_path / "run").errors("test"))["mistakes"][:12]}
+    for entry in mistakes:
+        assert again.get(entry["index"], entry)["nearest"] == entry["nearest"], "likeness is seen in one crop"
     evaluate(tmp_path / "run", report=True, most_searched=len(training) - 1)
     assert "nearest" not in files.read_json(RunDir(tmp_path / "run").errors("test"))["mistakes"][0]
