@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from cnnjax import data
+from cnnjax import data, recipes
 from cnnjax.augment import pipeline
 from cnnjax.augment.normalise import as_levels, normalise
 from cnnjax.config import Evaluate, Experiment
@@ -48,7 +48,8 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
     augment = config.augment
     if augment.normalize == "auto":
         augment = dataclasses.replace(augment, normalize="dataset")
-    return dataclasses.replace(config, data=pictures, model=model, augment=augment)
+    # What the data decide must be within the ranges too: config.json is held against them whenever it is read.
+    return recipes.validate(dataclasses.replace(config, data=pictures, model=model, augment=augment))
 
 
 def stated_shapes(config: Experiment) -> tuple[tuple[int, int, int], int]:

@@ -272,6 +272,15 @@ def test_bad_input_is_one_sentence_and_writes_nothing(tiny, tmp_path, changes, s
     assert not (tmp_path / "run").exists()
 
 
+def test_pictures_out_of_range_are_told_before_a_run_folder_would_keep_them(tiny, tmp_path):
+    wide = {"images": np.zeros((20, 2, 4200), np.uint8), "labels": np.arange(20) % 2}
+    np.savez(tmp_path / "wide.npz", **wide)
+    changes = {"data__source": f"arrays:{tmp_path / 'wide.npz'}", "data__class_names": (), "model__name": "softmax"}
+    with pytest.raises(UserError, match=r"model.input_size=\(2, 4200, 1\) is out of range; it must be between"):
+        train(tiny(**changes, train__steps=1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_nearest_neighbours_leave_a_folder_of_figures(tiny, tmp_path):
     config = tiny(model__name="knn", model__neighbours=3)
     report = train(config, tmp_path / "run")
