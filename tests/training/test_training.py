@@ -263,6 +263,8 @@ def test_memory_is_flat_over_two_thousand_steps(tiny, tmp_path):
         ({"train__overfit": 500}, "only 80 training pictures"),
         ({"data__val_fraction": 0.0, "train__early_stopping": 3}, "needs a validation split"),
         ({"model__input_size": (20, 20, 1)}, "12 x 12.*20 x 20"),
+        ({"evaluate__input_size": (16, 16)}, "depend on the size of its input, so it sees pictures of 12 x 12 alone"),
+        ({"evaluate__scales": (1.0, 0.5)}, "6 x 6.*12 x 12"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(tiny, tmp_path, changes, sentence):
