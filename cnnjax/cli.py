@@ -92,11 +92,19 @@ def _verdict(error: BaseException, workdir: str | None) -> tuple[str, int]:
         return str(error), 128 + error.signal
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted; {AGAIN}", 130
-    folder = Path(workdir) if workdir and Path(workdir).is_dir() else Path(tempfile.mkdtemp(prefix="cnnjax-"))
-    log = RunDir(folder).failure
-    log.write_text("".join(traceback.format_exception(error)))
     reason = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {reason}; the traceback is in {log}", 1
+    return f"{type(error).__name__}: {reason}; {_kept(error, workdir)}", 1
+
+
+def _kept(error: BaseException, workdir: str | None) -> str:
+    """Writes the traceback into the run folder, without one into a temporary folder; says where it is."""
+    try:
+        folder = Path(workdir) if workdir and Path(workdir).is_dir() else Path(tempfile.mkdtemp(prefix="cnnjax-"))
+        log = RunDir(folder).failure
+        log.write_text("".join(traceback.format_exception(error)))
+    except OSError:  # a full disk may be what failed
+        return "the traceback could not be written; --debug shows it"
+    return f"the traceback is in {log}"
 
 
 def _parse(verb: Verb, words: list[str]) -> tuple[flags.FlagValues, dict[str, str], list[str]]:

@@ -9,6 +9,7 @@ nothing ever reads Python from there.
 import dataclasses
 import importlib.util
 import math
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ def _execute(file: Path) -> types.ModuleType:
     if spec is None or spec.loader is None:
         raise UserError(f"{file} is no Python file; a config is a Python file with `config = Experiment(...)`")
     module = importlib.util.module_from_spec(spec)
+    if str(Path.cwd()) not in sys.path:  # the console script does not put it there, `python -m` does
+        sys.path.append(str(Path.cwd()))
     try:
         spec.loader.exec_module(module)
     except UserError:

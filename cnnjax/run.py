@@ -182,8 +182,8 @@ def evaluate(
     scores, figures, more = judge.report(folder.predictions(split))
     found = {"split": split, **figures, **identity(run), **more}
     files.write_json(folder.evaluation(split), found)
-    near = most_searched is None or judge.dataset.counts["train"] <= most_searched
-    train = judge.dataset.split("train") if near else None
+    learned = judge.learned
+    train = learned if most_searched is None or len(learned) <= most_searched else None
     gallery.write(folder, judge.pictures, scores, params_digest=found["params_digest"], train=train, embed=judge.embed)
     try:
         logs.say(f"the report is in {write_page(folder.root, network=_network(folder))}")

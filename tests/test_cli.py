@@ -1,5 +1,6 @@
 """The command line as a user meets it: results on stdout, mistakes answered by one sentence and exit status 2."""
 
+import errno
 import json
 import os
 import signal
@@ -272,6 +273,19 @@ def test_unexpected_failure_is_one_sentence_with_a_log(recipe, capsys, monkeypat
     assert "cnnjax: ZeroDivisionError: division by zero; the traceback is in run/failure.log" in err
     assert "Traceback" not in err
     assert "ZeroDivisionError" in Path("run/failure.log").read_text()
+
+
+def test_failure_on_a_full_disk_is_one_sentence_too(recipe, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("cnnjax.run.train", full)
+    monkeypatch.setattr("cnnjax.cli.tempfile.mkdtemp", full)
+    status, _, err = call(capsys, "train", "--config", recipe)
+    assert status == 1
+    assert err == "cnnjax: OSError: [Errno 28] No space left on device; " + (
+        "the traceback could not be written; --debug shows it\n"
+    )
 
 
 def test_main_module_and_version(recipe):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import sys
 
 import pytest
 
@@ -48,6 +49,19 @@ def test_recipe_has_its_name_values_and_their_origin(recipe):
     assert loaded.config.train == Train()
     assert loaded.origin == dict.fromkeys(["data.source", "data.batch_size", "optimizer.lr"], str(recipe))
     assert recipes.load_config(str(recipe)) == loaded.config
+
+
+def test_a_recipe_imports_modules_of_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "rates_of_mine.py").write_text("RATE = 0.25\n")
+    (tmp_path / "configs").mkdir()
+    path = tmp_path / "configs" / "mine.py"
+    path.write_text(
+        "import rates_of_mine\nfrom cnnjax.config import Experiment, Optimizer\n"
+        "config = Experiment(optimizer=Optimizer(lr=rates_of_mine.RATE))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [entry for entry in sys.path if entry])  # as the console script starts
+    assert load(str(path)).config.optimizer.lr == 0.25
 
 
 def test_variant_lies_over_the_recipe_and_overrides_over_both(recipe):

@@ -59,10 +59,10 @@ def prepare(config: Data, data_dir: str | Path | None = None) -> Dataset:
     if not (ready := _ready(whole, ours)):
         partial = home / f".partial-{kind}-{stamp_of(config.source)[:12]}"
         writer = Writer(config, source, splits, shape, store, partial)
-        writer.require_space()
         try:
             with files.alone(partial):  # of two runs that need the same set, the second waits
                 if not (ready := _ready(whole, ours)):
+                    writer.require_space()  # which counts what is there: nobody else may be writing it
                     ready = ours if writer.write().skipped else whole
                     os.replace(partial, ready)
         except OSError as error:  # sources tell of files that cannot be read, so this is about writing

@@ -105,12 +105,12 @@ class Writer:
         return [getattr(self.config, name) for name in LIMITS]
 
     def require_space(self) -> None:
-        """Raises UserError where the shards do not fit; nothing is made."""
+        """Raises UserError where the shards that are not there yet do not fit."""
         pixels = int(np.prod(self.shape))
         need = self.total * pixels
         if self.store == "encoded":
             need = sum(part.nbytes or len(part.labels) * pixels for part in self.splits.values())
-        there = sum(path.stat().st_size for path in self.folder.rglob("*")) if self.folder.exists() else 0
+        there = sum(path.stat().st_size for path in self.folder.iterdir())
         files.require_space(self.folder, need + (1 << 20) - there, f"preparing {self.config.source}")
 
     def _sidecar(self, split: str, number: int) -> Path:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from cnnjax import data
+from cnnjax import data, recipes
 from cnnjax.augment import pipeline
 from cnnjax.augment.normalise import as_levels, normalise
 from cnnjax.config import Evaluate, Experiment
@@ -48,7 +48,8 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
     augment = config.augment
     if augment.normalize == "auto":
         augment = dataclasses.replace(augment, normalize="dataset")
-    return dataclasses.replace(config, data=pictures, model=model, augment=augment)
+    # What the data decide must be within the ranges too: config.json is held against them whenever it is read.
+    return recipes.validate(dataclasses.replace(config, data=pictures, model=model, augment=augment))
 
 
 def stated_shapes(config: Experiment) -> tuple[tuple[int, int, int], int]:
@@ -134,7 +135,10 @@ def _at_size(model: Model, size: tuple[int, int]) -> Model:
 
 
 def check_pictures(parts: Parts, dataset: Dataset) -> None:
-    """Traces the pipelines by shapes alone, so that pictures which do not fit the model are told early."""
+    """Traces the pipelines by shapes alone, so that pictures which do not fit the model are told early.
+
+    So are the views by which the recipe has the trained net evaluated at its end.
+    """
     spec = jax.ShapeDtypeStruct
     images, sizes = spec((1, *dataset.shape), np.uint8), None
     if dataset.reading.resize == "pad":
@@ -142,6 +146,11 @@ def check_pictures(parts: Parts, dataset: Dataset) -> None:
     targets = spec((1, parts.model.num_classes), np.float32)
     jax.eval_shape(parts.augment, images, targets, spec((1,), np.uint32), sizes)
     jax.eval_shape(parts.views, images, sizes)
+    at_end = assemble(parts.config, dataset, Length(1, 1, 1, 1.0), look=parts.config.evaluate)
+    for scale in at_end.look.scales:
+        seen = jax.eval_shape(functools.partial(at_end.views, scale=scale), images, sizes)
+        if at_end.look.views == "dense":  # which needs a map to move the head over
+            jax.eval_shape(at_end.model.apply_dense, at_end.model.shapes(), spec(seen.shape[1:], seen.dtype))
 
 
 def first_state(parts: Parts) -> TrainState:

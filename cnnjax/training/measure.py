@@ -198,6 +198,11 @@ class Judge:
         self._source = self._load(self.pictures)
         self._variables = jax.device_put(run.variables, replicated(mesh))
 
+    @property
+    def learned(self) -> Split:
+        """The pictures that the run learned from, with its own labels; of converted weights the training split."""
+        return split_of(self.run, self.dataset, "train")
+
     def figures(self) -> dict[str, Any]:
         """Returns the exact means over the split, summed on the device."""
         step = functools.partial(eval_step, parts=self.run.parts, temperature=self.run.temperature)

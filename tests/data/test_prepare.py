@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from cnnjax.config import Data
+from cnnjax.core import files
 from cnnjax.core.errors import UserError
 from cnnjax.data import prepare as prepare_data
 from cnnjax.data import writer
@@ -208,6 +209,22 @@ def test_killed_preparation_goes_on(tmp_path, monkeypatch):
     killed, unbroken = prepare_data(config, tmp_path / "killed"), prepare_data(config, tmp_path / "unbroken")
     assert contents(killed.folder) == contents(unbroken.folder)
     assert [path.name for path in (tmp_path / "killed" / "prepared").iterdir()] == [killed.folder.name]
+
+
+def test_space_is_counted_while_nobody_else_writes(tmp_path, monkeypatch):
+    held = []
+
+    def require_space(folder, need, what):
+        with pytest.raises(UserError, match="taken"), files.alone(folder, busy="taken"):
+            pass
+        held.append(need)
+        raise UserError("no room")
+
+    monkeypatch.setattr(files, "require_space", require_space)
+    with pytest.raises(UserError, match="no room"):
+        prepare_data(Data(), tmp_path / "data")
+    assert held == [1797 * 64 + (1 << 20)]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_pictures_are_refused_or_left_out(pictures, capsys):

@@ -169,6 +169,9 @@ def test_a_net_that_sees_no_map_is_not_moved_over_it(tmp_path, tiny, monkeypatch
     untrained(config, tmp_path / "run")
     with pytest.raises(UserError, match="its features are no map of it"):
         evaluate(tmp_path / "run", overrides={"evaluate.views": "dense"})
+    with pytest.raises(UserError, match="its features are no map of it"):
+        train(override(config, {"evaluate.views": "dense"}), tmp_path / "new")
+    assert not (tmp_path / "new").exists(), "it is not trained first"
 
 
 def test_report_and_table(home, pictures):

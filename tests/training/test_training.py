@@ -263,12 +263,23 @@ def test_memory_is_flat_over_two_thousand_steps(tiny, tmp_path):
         ({"train__overfit": 500}, "only 80 training pictures"),
         ({"data__val_fraction": 0.0, "train__early_stopping": 3}, "needs a validation split"),
         ({"model__input_size": (20, 20, 1)}, "12 x 12.*20 x 20"),
+        ({"evaluate__input_size": (16, 16)}, "depend on the size of its input, so it sees pictures of 12 x 12 alone"),
+        ({"evaluate__scales": (1.0, 0.5)}, "6 x 6.*12 x 12"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(tiny, tmp_path, changes, sentence):
     with pytest.raises(UserError, match=sentence) as told:
         train(tiny(**changes), tmp_path / "run")
     assert "\n" not in str(told.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_pictures_out_of_range_are_told_before_a_run_folder_would_keep_them(tiny, tmp_path):
+    wide = {"images": np.zeros((20, 2, 4200), np.uint8), "labels": np.arange(20) % 2}
+    np.savez(tmp_path / "wide.npz", **wide)
+    changes = {"data__source": f"arrays:{tmp_path / 'wide.npz'}", "data__class_names": (), "model__name": "softmax"}
+    with pytest.raises(UserError, match=r"model.input_size=\(2, 4200, 1\) is out of range; it must be between"):
+        train(tiny(**changes, train__steps=1), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

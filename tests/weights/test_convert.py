@@ -104,6 +104,10 @@ def test_a_folder_of_some_classes_is_held_against_the_outputs_of_those_names(con
     assert report["count"] == 16
     assert report["log_loss"] == pytest.approx(-np.log(right).mean(), rel=1e-4)
     assert report["top1"] == pytest.approx((right == scores.max(1)).mean())
+    evaluate(folder / "run", overrides={"data.source": f"folder:{tmp_path / 'some'}"}, report=True)
+    mistakes = json.loads(RunDir(folder / "run").errors("train").read_text())["mistakes"]
+    alike = [other for entry in mistakes for other in entry.get("nearest", [])]
+    assert {(Path(other["file"]).parts[0], *other["labels"]) for other in alike} == {("dogs", 1), ("fish", 2)}
 
     words = ("--workdir", str(folder / "run"), f"--config.data.source=folder:{tmp_path / 'some'}")
     assert main(["robustness", *words, "--count", "2", "--attack", "fgsm", "--epsilon", "0.1", "--json"]) == 0

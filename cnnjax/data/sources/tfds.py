@@ -53,7 +53,7 @@ def _find(tfds: Any, name: str, data_dir: Path) -> Any:
         try:
             builder = tfds.builder(name, data_dir=folder, file_format="array_record", try_gcs=False)
         except Exception:
-            builder = _from_directory(tfds, folder / name.partition(":")[0])
+            builder = _from_directory(tfds, folder, name)
         if builder is not None and builder.is_prepared():
             return builder
     try:
@@ -68,9 +68,10 @@ def _find(tfds: Any, name: str, data_dir: Path) -> Any:
     return builder
 
 
-def _from_directory(tfds: Any, folder: Path) -> Any:
-    """The newest version of a set that no installed builder knows."""
-    versions = sorted(path.parent for path in folder.glob("*/dataset_info.json")) if folder.is_dir() else []
+def _from_directory(tfds: Any, home: Path, name: str) -> Any:
+    """A set that no installed builder knows: the version that is asked for, else the last by name."""
+    place, _, version = name.partition(":")
+    versions = sorted(path.parent for path in (home / place).glob(f"{version or '*'}/dataset_info.json"))
     return tfds.builder_from_directory(versions[-1]) if versions else None
 
 
