@@ -27,16 +27,16 @@ AGAIN = "the same command begins again where the last saved piece ends"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `cnnjax VERB ...` and returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("--help", "-h", "help"):
-        print(_help())
-        return 0 if words else 2
-    if words[0] == "--version":
-        print(cnnjax.__version__)
-        return 0
     debug, name = "--debug" in words, ""
     flag: flags.FlagValues | None = None
     try:
         with _told_of_sigterm():
+            if not words or words[0] in ("--help", "-h", "help"):
+                print(_help(), flush=True)
+                return 0 if words else 2
+            if words[0] == "--version":
+                print(cnnjax.__version__)
+                return 0
             name = words.pop(0)
             if name not in VERBS:
                 raise UserError(f"unknown verb {name}{nearest(name, VERBS)}")

@@ -9,7 +9,6 @@ nothing ever reads Python from there.
 import dataclasses
 import importlib.util
 import math
-import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cnnjax.config import Experiment
 from cnnjax.core.errors import UserError
-from cnnjax.core.registry import nearest
+from cnnjax.core.registry import look_here, nearest
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,7 @@ def _execute(file: Path) -> types.ModuleType:
     if spec is None or spec.loader is None:
         raise UserError(f"{file} is no Python file; a config is a Python file with `config = Experiment(...)`")
     module = importlib.util.module_from_spec(spec)
-    if str(Path.cwd()) not in sys.path:  # the console script does not put it there, `python -m` does
-        sys.path.append(str(Path.cwd()))
+    look_here()
     try:
         spec.loader.exec_module(module)
     except UserError:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: results on stdout, mistakes answered by one sentence and exit status 2."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -286,6 +287,15 @@ def test_failure_on_a_full_disk_is_one_sentence_too(recipe, capsys, monkeypatch)
     assert err == "cnnjax: OSError: [Errno 28] No space left on device; " + (
         "the traceback could not be written; --debug shows it\n"
     )
+
+
+def test_help_may_be_cut_off(monkeypatch, capsys):
+    def closed(*words, **options):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", closed)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert main(["--help"]) == 0
 
 
 def test_main_module_and_version(recipe):

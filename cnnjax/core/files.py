@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -107,7 +107,7 @@ def require_folder(folder: str | Path, flag: str) -> None:
 
 
 @contextmanager
-def alone(folder: Path, *, busy: str = "") -> Iterator[None]:
+def alone(folder: Path, *, busy: str = "", waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Makes a folder and holds it; what is still empty at the end, and was made here, is removed.
 
     The lock is on the folder itself, so nothing is left over, not even by a killed process; as it follows the folder
@@ -115,6 +115,7 @@ def alone(folder: Path, *, busy: str = "") -> Iterator[None]:
 
     Args:
       busy: what a UserError says where another process holds the folder; "": wait for it.
+      waiting: called before the wait.
     """
     while True:
         new = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -125,9 +126,13 @@ def alone(folder: Path, *, busy: str = "") -> Iterator[None]:
             continue
         try:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(busy) from None
+                if busy:
+                    raise UserError(busy) from None
+                if waiting:
+                    waiting()
+                fcntl.flock(handle, fcntl.LOCK_EX)
             except OSError as error:
                 if error.errno not in NO_LOCKS:
                     raise

@@ -1,7 +1,9 @@
-"""Names to things, with an error that offers the nearest names."""
+"""Names to things, with an error that offers the nearest names; and where the names of modules are looked for."""
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cnnjax.core.errors import UserError
@@ -17,6 +19,12 @@ def nearest(name: str, names: Iterable[str]) -> str:
         return f"; did you mean {close[0]}?"
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     return f"; known: {', '.join(names[:MOST])}{more}" if names else ""
+
+
+def look_here() -> None:
+    """Has modules of the working folder found: `python -m` does so itself, the console script does not."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnjax.config import Data
-from cnnjax.core import files
+from cnnjax.core import files, logs
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.decode import BadPictureError, decode
@@ -60,7 +60,7 @@ def prepare(config: Data, data_dir: str | Path | None = None) -> Dataset:
         partial = home / f".partial-{kind}-{stamp_of(config.source)[:12]}"
         writer = Writer(config, source, splits, shape, store, partial)
         try:
-            with files.alone(partial):  # of two runs that need the same set, the second waits
+            with files.alone(partial, waiting=lambda: logs.say(f"waiting: another run prepares {config.source}")):
                 if not (ready := _ready(whole, ours)):
                     writer.require_space()  # which counts what is there: nobody else may be writing it
                     ready = ours if writer.write().skipped else whole

@@ -19,7 +19,7 @@ from jax import lax
 
 from cnnjax.core.arrays import Array
 from cnnjax.core.errors import UserError
-from cnnjax.core.registry import Registry
+from cnnjax.core.registry import Registry, look_here
 from cnnjax.models import cards
 from cnnjax.models.blocks import Conv, Dense, Flatten
 from cnnjax.models.cards import Card
@@ -229,8 +229,7 @@ def _import(name: str) -> Entry:
     path, _, attribute = name.partition(":")
     if entry := _registered_by(path, attribute):  # by a recipe or a notebook, which cannot be imported
         return entry
-    if str(Path.cwd()) not in sys.path:  # the console script does not put it there, `python -m` does
-        sys.path.append(str(Path.cwd()))
+    look_here()
     try:
         module = importlib.import_module(path)
     except Exception as error:

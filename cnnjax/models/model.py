@@ -131,6 +131,12 @@ class Model:
             raise no_map from error
         if features.ndim != 4:
             raise no_map
+        if features.shape[1] < window[1] or features.shape[2] < window[2]:
+            raise UserError(
+                f"the map that {self.name} makes of {images.shape[1]} x {images.shape[2]} pictures is "
+                f"{features.shape[1]} x {features.shape[2]}, but its head takes {window[1]} x {window[2]}; give larger "
+                "pictures"
+            )
         rows, columns = (side - place + 1 for side, place in zip(features.shape[1:3], window[1:3], strict=True))
         places = jnp.stack(jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij"), -1).reshape(-1, 2)
 

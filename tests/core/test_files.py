@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import stat
+import threading
 from collections import namedtuple
 
 import pytest
@@ -114,6 +115,22 @@ def test_a_folder_is_held_by_one_and_leaves_nothing(tmp_path):
     with alone(tmp_path / "mine"):
         pass
     assert (tmp_path / "mine").is_dir(), "it was there before"
+
+
+def test_who_waits_for_a_folder_is_told(tmp_path):
+    free, told = threading.Event(), []
+
+    def wait():
+        with alone(tmp_path, waiting=lambda: (told.append("waits"), free.set())):
+            told.append("has it")
+
+    other = threading.Thread(target=wait)
+    with alone(tmp_path, waiting=lambda: told.append("nobody is there")):
+        other.start()
+        assert free.wait(10)
+        assert told == ["waits"]
+    other.join(10)
+    assert told == ["waits", "has it"]
 
 
 @pytest.mark.parametrize("code", [errno.EBADF, errno.ENOLCK])

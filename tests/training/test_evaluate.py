@@ -4,6 +4,7 @@ import csv
 import json
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +16,7 @@ from cnnjax.core import trees
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import prepare
+from cnnjax.models import create_model
 from cnnjax.recipes import override
 from cnnjax.run import (
     calibrate,
@@ -160,6 +162,15 @@ class Flat(nn.Module):
     def head(self, features, train=False):
         return self.fc(features)
 """
+
+
+def test_dense_needs_pictures_at_least_as_large_as_the_head():
+    model = create_model("plain:conv4 >> pool >> fc3", 3, input_size=(16, 16, 1))
+    variables = model.init(jax.random.key(0))
+    with pytest.raises(
+        UserError, match=r"of 12 x 16 pictures is 6 x 8, but its head takes 8 x 8; give larger pictures"
+    ):
+        model.apply_dense(variables, np.zeros((1, 12, 16, 1), np.float32))
 
 
 def test_a_net_that_sees_no_map_is_not_moved_over_it(tmp_path, tiny, monkeypatch):

@@ -3,6 +3,8 @@
 path,label,split
 shots/1.jpg,cat,train
 shots/2.jpg,cat|dog,test
+
+A line that is there twice counts once: split by chance, its picture could be learned and tested.
 """
 
 import csv
@@ -56,12 +58,15 @@ def _rows(table: Path) -> list[tuple[Path, list[str], str]]:
         path = table.parent / line[0]
         if not path.is_file():
             raise UserError(f"{table} names {line[0]}, but there is no file {path}")
-        if found.setdefault(os.path.normpath(path), (labels, split)) != (labels, split):
+        place = os.path.normpath(path)
+        if place in found and found[place] != (labels, split):
             raise UserError(
                 f"{table} names {line[0]} twice, with other labels or in another split; keep one of the lines "
                 "(several labels of one picture are written cat|dog)"
             )
-        rows.append((path, labels, split))
+        if place not in found:
+            rows.append((path, labels, split))
+        found[place] = labels, split
     return rows
 
 
