@@ -18,6 +18,7 @@ CASES = [
 def test_logits_of_mobilenet(monkeypatch, name, width, side):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(1)
     net = keras.applications.MobileNet((side, side, 3), alpha=width, weights=None, classifier_activation=None)
     rng = np.random.default_rng(0)
     state = {}
