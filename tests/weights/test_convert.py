@@ -395,6 +395,28 @@ def test_a_head_for_the_same_classes_is_kept(converted):
     np.testing.assert_array_equal(renewed["params/classifier_1/kernel"], fresh["params"]["classifier_1"]["kernel"])
 
 
+def test_numbers_are_names_where_a_run_was_trained_on_digits(tmp_path):
+    """Converted weights are called by numbers where nobody named them, and then serve any classes as many."""
+    weights_file(tmp_path / "weights.safetensors")
+    converted_run.convert(NAME, tmp_path / "weights.safetensors", tmp_path / "unnamed")
+    config = Experiment(
+        data=Data(source="digits"),
+        model=Model(name="softmax"),
+        train=Train(steps=1, tensorboard=False),
+        evaluate=Evaluate(report=False),
+    )
+    train(config, tmp_path / "digits")
+    for run, name, classes, head, new in (
+        ("unnamed", NAME, "abc", "params/classifier_1/kernel", False),
+        ("digits", "softmax", "abcdefghij", "params/fc1/kernel", True),
+        ("digits", "softmax", "0123456789", "params/fc1/kernel", False),
+    ):
+        model = create_model(name, len(classes), input_size=open_run(tmp_path / run).parts.model.input_size)
+        fresh = jax.device_get(model.init(jax.random.key(0)))
+        begun = trees.flatten(transfer.begin(fresh, model, str(tmp_path / run), tuple(classes)))
+        assert np.array_equal(begun[head], trees.flatten(fresh)[head]) == new
+
+
 @pytest.mark.parametrize("channels", [1, 2, 13])
 def test_a_grey_picture_looks_the_same_through_other_channels(channels):
     kernel = np.random.default_rng(0).standard_normal((3, 3, 3, 4), np.float32)
