@@ -56,6 +56,8 @@ def write(path: str | Path, state: Mapping[str, HostArray]) -> None:
         raise UserError(f"{path} must end in .safetensors, the one kind that is written")
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent} to write {path.name} into")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file to write")
     with files.atomic(path) as partial:
         partial.write(save(dict(state), metadata={"format": "pt"}))
 

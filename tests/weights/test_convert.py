@@ -237,6 +237,9 @@ def test_flags_that_cannot_be_meant_are_refused(converted, tmp_path, capsys):
     inside = str(tmp_path / "names.txt" / "a" / "run")
     assert "names.txt is no folder; name another folder with --workdir" in refused(capsys, *words, inside)
     out = ("convert", "--workdir", str(folder / "run"), "--to", str(tmp_path / "x.safetensors"))
+    (tmp_path / "x.safetensors").mkdir()
+    assert "x.safetensors is a folder; name a file to write" in refused(capsys, *out)
+    (tmp_path / "x.safetensors").rmdir()
     for more in (("--arch", NAME), ("--num_classes", "3"), ("--classes", "x"), ("--tag", "x"), ("--allow_pickle",)):
         assert f"--to writes a run as it is and takes no {more[0]}; leave that out" in refused(capsys, *out, *more)
     assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
