@@ -313,6 +313,18 @@ def test_forms_tags_and_damaged_values(converted, tmp_path, capsys):
     assert "not finite: classifier.1.bias" in refused(capsys, "convert", "--arch", NAME, *words)
     assert not (tmp_path / "run").exists()
 
+    state["classifier.1.bias"] = np.zeros(3, np.int8)  # of a quantised net, whose scales stand elsewhere
+    state["classifier.1.weight"] = state["classifier.1.weight"].astype(np.complex64)
+    save_file(state, tmp_path / "nan.safetensors")
+    told = refused(capsys, "convert", "--arch", NAME, *words)
+    assert "2 no floating-point numbers: classifier.1.bias (int8), classifier.1.weight (complex64)" in told
+    save_file({"classifier.1.weight": np.zeros((4096, 1000), np.float32)}, tmp_path / "map.safetensors")
+    words = ("--from", str(tmp_path / "map.safetensors"), "--workdir", str(tmp_path / "run"))  # behind no 6 x 6 map
+    assert "classifier.1.weight is 1000x4096 where the model has 9216x4096" in refused(
+        capsys, "convert", "--arch", "alexnet", *words
+    )
+    assert not (tmp_path / "run").exists()
+
     model = create_model("mobilenet_v3_small", 3)
     flat = {path: np.zeros(leaf.shape, np.float32) for path, leaf in trees.flatten(model.shapes()).items()}
     variables = {"batch_stats": {}} | trees.unflatten(flat)
@@ -418,6 +430,21 @@ def test_numbers_are_names_where_a_run_was_trained_on_digits(tmp_path):
         fresh = jax.device_get(model.init(jax.random.key(0)))
         begun = trees.flatten(transfer.begin(fresh, model, str(tmp_path / run), tuple(classes)))
         assert np.array_equal(begun[head], trees.flatten(fresh)[head]) == new
+
+
+def test_damaged_and_quantised_files_of_pytorch(converted, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    state = load_file(converted[0] / "weights.safetensors")
+    words = ("--allow_pickle", "--workdir", str(tmp_path / "run"), "--from", str(tmp_path / "weights.pth"))
+    for content, told in ((b"", "cannot be read as .pth: it ends too early"), (b"<html>", "is no file of PyTorch's")):
+        (tmp_path / "weights.pth").write_bytes(content)
+        assert told in refused(capsys, "convert", "--arch", NAME, *words)
+    state = {key: torch.from_numpy(value).bfloat16() for key, value in state.items()}
+    torch.save(state | {"classifier.1.bias": torch.zeros(3, dtype=torch.int8)}, tmp_path / "weights.pth")
+    told = refused(capsys, "convert", "--arch", NAME, *words)
+    assert "1 no floating-point numbers: classifier.1.bias (int8)" in told
+    torch.save(state, tmp_path / "weights.pth")
+    assert main(["convert", "--arch", NAME, *words]) == 0
 
 
 @pytest.mark.parametrize("channels", [1, 2, 13])
