@@ -34,6 +34,13 @@ def test_recipe_states_what_it_is(path):
         assert summary.params > 0
 
 
+def test_what_papers_say_outright():
+    """He et al. 2016, appendix: no warming up; Zagoruyko and Komodakis 2016, section 3: reflected padding."""
+    where = Path(__file__).parents[1] / "configs"
+    assert recipes.load(str(where / "resnet50_v2_imagenet.py")).config.optimizer.warmup_epochs == 0
+    assert recipes.load(str(where / "wrn_28_10_cifar10.py")).config.augment.pad_fill == "reflect"
+
+
 # Deep nets take a minute and more to compile; the variant `smoke` of each is for every machine, and for --all.
 DEEP = {path for path in CONFIGS if path.stem.endswith(("_imagenet", "_cifar10", "capsnet_mnist"))}
 DEEP -= {path for path in DEEP if path.stem in QUICK}
