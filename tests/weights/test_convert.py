@@ -380,6 +380,9 @@ def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_pa
         train(again, tmp_path / "tuned")
     assert train(config, tmp_path / "tuned")["count"] == 4  # finished: needs no other look at the first run
 
+    unconverted = recipes.override(config, {"model.init": str(folder / "weights.safetensors")})
+    with pytest.raises(Exception, match=r"weights.safetensors is a file and no run folder; .* with cnnjax convert"):
+        train(unconverted, tmp_path / "wrong")
     wrong = recipes.override(config, {"model.name": "squeezenet1_0"})
     with pytest.raises(Exception, match="holds a squeezenet1_1"):
         train(wrong, tmp_path / "wrong")
