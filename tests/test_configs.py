@@ -34,6 +34,27 @@ def test_recipe_states_what_it_is(path):
         assert summary.params > 0
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in CONFIGS if path.stem.endswith(("_imagenet", "_cifar10"))], ids=lambda path: path.stem
+)
+def test_a_papers_recipe_names_what_it_trains_with(path):
+    config, told = recipes.load(str(path)).config, " ".join(path.read_text().split('"""')[1].split())
+    for value, words in (
+        (config.optimizer.warmup_epochs, ("warm-up", "rise")),
+        (config.optimizer.clip_norm, ("clipped",)),
+        (config.train.label_smoothing, ("label smoothing",)),
+        (config.train.ema, ("averaged weights",)),
+    ):
+        assert not value or any(word in told for word in words), words
+
+
+def test_what_papers_say_outright():
+    """He et al. 2016, appendix: no warming up; Zagoruyko and Komodakis 2016, section 3: reflected padding."""
+    where = Path(__file__).parents[1] / "configs"
+    assert recipes.load(str(where / "resnet50_v2_imagenet.py")).config.optimizer.warmup_epochs == 0
+    assert recipes.load(str(where / "wrn_28_10_cifar10.py")).config.augment.pad_fill == "reflect"
+
+
 # Deep nets take a minute and more to compile; the variant `smoke` of each is for every machine, and for --all.
 DEEP = {path for path in CONFIGS if path.stem.endswith(("_imagenet", "_cifar10", "capsnet_mnist"))}
 DEEP -= {path for path in DEEP if path.stem in QUICK}

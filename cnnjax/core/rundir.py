@@ -24,6 +24,11 @@ class RunDir:
     def existing(cls, root: str | Path) -> "RunDir":
         """The same for a folder that must hold a run; raises UserError otherwise."""
         run = cls(root)
+        if run.root.is_file():
+            raise UserError(
+                f"{root} is a file and no run folder; name the --workdir of a run, or make one of weights with "
+                "cnnjax convert"
+            )
         if not run.config.is_file():
             reason = "has no config.json" if run.root.is_dir() else "does not exist"
             raise UserError(f"{root} is no run folder: it {reason}; name the --workdir of a training run")

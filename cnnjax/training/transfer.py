@@ -70,8 +70,9 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
     """Returns fresh `variables` with those of the run `init` laid over them, and says what stays fresh.
 
     Taken over is every leaf of the same shape, except the head (the leaves whose shape depends on the number of
-    classes) where the classes differ. A first convolution for other channels is made from the old one: for one channel
-    its sum over the old channels, for more the old ones in turn, divided so that a grey picture gives the same maps.
+    classes) where the classes differ; one that was converted without their names serves as many others. A first
+    convolution for other channels is made from the old one: for one channel its sum over the old channels, for more the
+    old ones in turn, divided so that a grey picture gives the same maps.
 
     Args:
       variables: {"params", "batch_stats"} as drawn for `model`.
@@ -83,7 +84,8 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
     """
     run = open_run(init)
     old, new = trees.flatten(run.variables), trees.flatten(jax.device_get(variables))
-    unnamed = run.classes == tuple(map(str, range(len(class_names))))  # converted without names: as many will do
+    # Numbers stand for any classes in a converted run; in one that was trained here they are names, as of digits.
+    unnamed = not run.dataset.prepared and run.classes == tuple(map(str, range(len(class_names))))
     head = frozenset() if unnamed or tuple(class_names) == run.classes else model.head_leaves
     fresh = []
     for path, leaf in new.items():

@@ -8,6 +8,7 @@ inputs], Keras depthwise ones as [height, width, channels, 1]. Keras' files are 
 import re
 from collections.abc import Collection, Iterable, Mapping
 
+import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.core import trees
@@ -35,7 +36,8 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source,
       new: paths of leaves that are not taken from the file, such as those of a new head; the result lacks them.
 
     Raises:
-      UserError: names are missing, left over or of another shape, or values are not finite; all are listed.
+      UserError: names are missing, left over or of another shape, or values are no finite floating-point numbers; all
+        are listed.
     """
     names, flat, keys = table(model, source), trees.flatten(model.shapes()), keys_of(model, source)
     state = current(state, names)
@@ -43,6 +45,7 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source,
         "missing": [key for path, key in keys.items() if key not in state and path not in new],
         "unknown": sorted({key for key in state if not IGNORED.search(key)} - set(keys.values())),
         "of another shape": [],
+        "no floating-point numbers": [],
         "not finite": [],
     }
     values = {path: np.ones(flat[path].shape, np.float32) for path in flat.keys() - keys.keys()}
@@ -55,6 +58,9 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source,
                 "x".join(map(str, shape)) for shape in (value.shape, flat[path].shape)
             )
             faults["of another shape"].append(f"{key} is {shapes}")
+        if not jnp.issubdtype(value.dtype, jnp.floating):  # of a quantised net, whose scales are elsewhere
+            faults["no floating-point numbers"].append(f"{key} ({value.dtype})")
+            continue
         values[path] = np.ascontiguousarray(value, np.float32)
         if not np.isfinite(values[path]).all():
             faults["not finite"].append(key)
@@ -137,11 +143,11 @@ def read_layout(value: HostArray, path: str, shape: tuple[int, ...], names: Name
         if module in names.convolved:
             value = value.reshape(-1, value.shape[-1])
     elif is_kernel and source != "keras" and value.ndim == 2:
-        if module in names.flattened:
-            height, width = names.flattened[module]
+        height, width = names.flattened.get(module, (1, 1))
+        if value.shape[1] % (height * width) == 0:  # else it was made for another map: its shape tells
             value = value.reshape(len(value), -1, height, width).transpose(0, 2, 3, 1).reshape(len(value), -1)
         value = value.T
-    if is_kernel and module == names.bgr:
+    if is_kernel and module == names.bgr and value.ndim == 4:
         value = value[:, :, ::-1]
     if [axis for axis in value.shape if axis > 1] == [axis for axis in shape if axis > 1]:
         # Axes of length one: a layer scale [C, 1, 1], a 1x1 convolution that is dense here, Keras' depthwise kernels.

@@ -41,7 +41,8 @@ def read(path: str | Path, *, allow_pickle: bool = False) -> dict[str, HostArray
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path} cannot be read as {path.suffix}: {' '.join(str(error).split())[:200]}") from error
+        reason = " ".join(str(error).split())[:200] or "it ends too early"  # EOFError says nothing
+        raise UserError(f"{path} cannot be read as {path.suffix}: {reason}") from error
     if not state:
         raise UserError(f"{path} holds no weights")
     return {WRAPPED.sub("", key): value for key, value in state.items()}
@@ -56,6 +57,8 @@ def write(path: str | Path, state: Mapping[str, HostArray]) -> None:
         raise UserError(f"{path} must end in .safetensors, the one kind that is written")
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent} to write {path.name} into")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file to write")
     with files.atomic(path) as partial:
         partial.write(save(dict(state), metadata={"format": "pt"}))
 
@@ -74,10 +77,13 @@ def _read_torch(path: Path) -> dict[str, HostArray]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path} holds more than weights and is not unpickled; save its state_dict alone") from error
+        raise UserError(
+            f"{path} is no file of PyTorch's, or holds more than weights, so it is not read; save its state_dict alone"
+        ) from error
     for wrapper in ("state_dict", "model_state_dict", "model"):  # of training scripts' checkpoints
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise UserError(f"{path} is no state_dict; save model.state_dict()")
-    return {key: value.float().numpy() for key, value in found.items()}
+    # NumPy has no bfloat16; whole numbers stay what they are, for the bridge to tell.
+    return {key: (value.float() if value.is_floating_point() else value).numpy() for key, value in found.items()}

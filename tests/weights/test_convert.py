@@ -237,6 +237,9 @@ def test_flags_that_cannot_be_meant_are_refused(converted, tmp_path, capsys):
     inside = str(tmp_path / "names.txt" / "a" / "run")
     assert "names.txt is no folder; name another folder with --workdir" in refused(capsys, *words, inside)
     out = ("convert", "--workdir", str(folder / "run"), "--to", str(tmp_path / "x.safetensors"))
+    (tmp_path / "x.safetensors").mkdir()
+    assert "x.safetensors is a folder; name a file to write" in refused(capsys, *out)
+    (tmp_path / "x.safetensors").rmdir()
     for more in (("--arch", NAME), ("--num_classes", "3"), ("--classes", "x"), ("--tag", "x"), ("--allow_pickle",)):
         assert f"--to writes a run as it is and takes no {more[0]}; leave that out" in refused(capsys, *out, *more)
     assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
@@ -310,6 +313,18 @@ def test_forms_tags_and_damaged_values(converted, tmp_path, capsys):
     assert "not finite: classifier.1.bias" in refused(capsys, "convert", "--arch", NAME, *words)
     assert not (tmp_path / "run").exists()
 
+    state["classifier.1.bias"] = np.zeros(3, np.int8)  # of a quantised net, whose scales stand elsewhere
+    state["classifier.1.weight"] = state["classifier.1.weight"].astype(np.complex64)
+    save_file(state, tmp_path / "nan.safetensors")
+    told = refused(capsys, "convert", "--arch", NAME, *words)
+    assert "2 no floating-point numbers: classifier.1.bias (int8), classifier.1.weight (complex64)" in told
+    save_file({"classifier.1.weight": np.zeros((4096, 1000), np.float32)}, tmp_path / "map.safetensors")
+    words = ("--from", str(tmp_path / "map.safetensors"), "--workdir", str(tmp_path / "run"))  # behind no 6 x 6 map
+    assert "classifier.1.weight is 1000x4096 where the model has 9216x4096" in refused(
+        capsys, "convert", "--arch", "alexnet", *words
+    )
+    assert not (tmp_path / "run").exists()
+
     model = create_model("mobilenet_v3_small", 3)
     flat = {path: np.zeros(leaf.shape, np.float32) for path, leaf in trees.flatten(model.shapes()).items()}
     variables = {"batch_stats": {}} | trees.unflatten(flat)
@@ -365,6 +380,9 @@ def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_pa
         train(again, tmp_path / "tuned")
     assert train(config, tmp_path / "tuned")["count"] == 4  # finished: needs no other look at the first run
 
+    unconverted = recipes.override(config, {"model.init": str(folder / "weights.safetensors")})
+    with pytest.raises(Exception, match=r"weights.safetensors is a file and no run folder; .* with cnnjax convert"):
+        train(unconverted, tmp_path / "wrong")
     wrong = recipes.override(config, {"model.name": "squeezenet1_0"})
     with pytest.raises(Exception, match="holds a squeezenet1_1"):
         train(wrong, tmp_path / "wrong")
@@ -393,6 +411,43 @@ def test_a_head_for_the_same_classes_is_kept(converted):
     assert trees.digest(kept) == trees.digest(variables)
     renewed = trees.flatten(transfer.begin(fresh, model, str(folder / "run"), ("a", "b", "c")))
     np.testing.assert_array_equal(renewed["params/classifier_1/kernel"], fresh["params"]["classifier_1"]["kernel"])
+
+
+def test_numbers_are_names_where_a_run_was_trained_on_digits(tmp_path):
+    """Converted weights are called by numbers where nobody named them, and then serve any classes as many."""
+    weights_file(tmp_path / "weights.safetensors")
+    converted_run.convert(NAME, tmp_path / "weights.safetensors", tmp_path / "unnamed")
+    config = Experiment(
+        data=Data(source="digits"),
+        model=Model(name="softmax"),
+        train=Train(steps=1, tensorboard=False),
+        evaluate=Evaluate(report=False),
+    )
+    train(config, tmp_path / "digits")
+    for run, name, classes, head, new in (
+        ("unnamed", NAME, "abc", "params/classifier_1/kernel", False),
+        ("digits", "softmax", "abcdefghij", "params/fc1/kernel", True),
+        ("digits", "softmax", "0123456789", "params/fc1/kernel", False),
+    ):
+        model = create_model(name, len(classes), input_size=open_run(tmp_path / run).parts.model.input_size)
+        fresh = jax.device_get(model.init(jax.random.key(0)))
+        begun = trees.flatten(transfer.begin(fresh, model, str(tmp_path / run), tuple(classes)))
+        assert np.array_equal(begun[head], trees.flatten(fresh)[head]) == new
+
+
+def test_damaged_and_quantised_files_of_pytorch(converted, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    state = load_file(converted[0] / "weights.safetensors")
+    words = ("--allow_pickle", "--workdir", str(tmp_path / "run"), "--from", str(tmp_path / "weights.pth"))
+    for content, told in ((b"", "cannot be read as .pth: it ends too early"), (b"<html>", "is no file of PyTorch's")):
+        (tmp_path / "weights.pth").write_bytes(content)
+        assert told in refused(capsys, "convert", "--arch", NAME, *words)
+    state = {key: torch.from_numpy(value).bfloat16() for key, value in state.items()}
+    torch.save(state | {"classifier.1.bias": torch.zeros(3, dtype=torch.int8)}, tmp_path / "weights.pth")
+    told = refused(capsys, "convert", "--arch", NAME, *words)
+    assert "1 no floating-point numbers: classifier.1.bias (int8)" in told
+    torch.save(state, tmp_path / "weights.pth")
+    assert main(["convert", "--arch", NAME, *words]) == 0
 
 
 @pytest.mark.parametrize("channels", [1, 2, 13])
