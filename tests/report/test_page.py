@@ -12,12 +12,15 @@ import pytest
 from html_check import Page
 from PIL import Image
 from run_folders import CLASSES, NETWORK, write_run
+from sklearn.metrics import roc_auc_score
 
 from cnnjax import report
 from cnnjax.cli import main
 from cnnjax.core import files
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
+from cnnjax.evaluation import predictions
+from cnnjax.report.collect import collect
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +168,19 @@ def test_several_labels_have_no_matrix(tmp_path):
     assert not page.all("table", **{"class": "matrix"})
     assert page.all("section", id="mistakes")
     assert "Mean average precision" in "".join(page.text)
+
+
+def test_curves_rank_pictures_as_the_figures_beside_them_do(tmp_path):
+    """A network that is sure of everything still ranks them, in digits that a short number would not have."""
+    scores = (1 - np.arange(6)[:, None] * np.float32(2**-24) * [1, 0]).astype(np.float32)
+    scores[:, 1] = 1 - scores[:, 0]
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    write_run(tmp_path / "run", ("sure", "other"))
+    run = RunDir(tmp_path / "run")
+    predictions.write(run.predictions("test"), scores, labels, classes=("sure", "other"), names=list("abcdef"))
+    found, there = collect(tmp_path / "run").predictions()
+    np.testing.assert_array_equal(found, scores)
+    assert roc_auc_score(there[:, 0], found[:, 0]) == 1
 
 
 def test_comparison(tmp_path):
