@@ -1,6 +1,7 @@
 """The study of a run folder: accuracy on the same pictures under changes and attacks of rising strength."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def study(
     if tests is None and attacks is None:
         tests, attacks = [*CHANGES, CORRUPTED], ["fgsm", "pgd"]
     tests, attacks = list(tests or ()), list(attacks or ())
-    _check(tests, attacks, epsilons)
+    _check(tests, attacks, epsilons, target)
     mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
     if target not in (None, LEAST_LIKELY):
@@ -139,13 +140,17 @@ def table(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _check(tests: Sequence[str], attacks: Sequence[str], epsilons: Sequence[float] | None) -> None:
+def _check(tests: Sequence[str], attacks: Sequence[str], epsilons: Sequence[float] | None, target: str | None) -> None:
     known = [*CHANGES, CORRUPTED]
     if unknown := [name for name in tests if name not in known]:
         raise UserError(f"unknown test {unknown[0]}{nearest(unknown[0], known)}")
     for name in attacks:
         _ = ATTACKS[name]
-    if epsilons is not None and (not epsilons or min(epsilons) <= 0):
+    if not tests and not attacks:
+        raise UserError(f"there is nothing to try; name tests ({', '.join(known)}) or attacks ({', '.join(ATTACKS)})")
+    if not attacks and (epsilons is not None or target):
+        raise UserError("an epsilon and a target belong to attacks; name some with --attack, such as fgsm,pgd")
+    if epsilons is not None and not (epsilons and all(0 < epsilon < math.inf for epsilon in epsilons)):
         raise UserError("an attack's epsilons are numbers above 0, in pixels of 0-1")
 
 

@@ -113,6 +113,11 @@ def test_mistakes_are_told_in_a_sentence(run, capsys):
         (("--attack", "pgd", "--target", "d"), "the run has no class d"),
         (("--attack", "pgd", "--epsilon", "0,1"), "numbers above 0"),
         (("--attack", "pgd", "--epsilon", "x"), "no list of numbers"),
+        (("--attack", "pgd", "--epsilon", "nan"), "numbers above 0"),
+        (("--attack", "pgd", "--epsilon", "0.1,inf"), "numbers above 0"),
+        (("--test", ","), "nothing to try; name tests (translation, "),
+        (("--test", "rotation", "--epsilon", "0.1"), "belong to attacks"),
+        (("--test", "rotation", "--target", "b"), "belong to attacks"),
         (("--split", "tset"), "has no split tset; did you mean test?"),
     ):
         assert main(["robustness", "--workdir", str(run), *words]) == 2
