@@ -112,7 +112,8 @@ def study(
     try:
         figures.curves(report, folder.figures / "robustness.png")
         for name in attacks:
-            shown = _pairs(subject, next(iter(source.batches(rows[:1]))), trials[name], report["attacks"][name])
+            batch, row = next(iter(source.batches(rows[:1]))), report["attacks"][name]
+            shown = _pairs(subject, batch, trials[name], row, report["clean"]["top1"])
             figures.pairs(*shown, classes=run.classes, path=folder.figures / f"adversaries_{name}.png")
     except ModuleNotFoundError:
         logs.say("no figures were drawn: matplotlib is not installed")
@@ -266,12 +267,12 @@ def _arranged(
     return report
 
 
-def _pairs(subject: Subject, batch: Batch, trial: Trial, row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _pairs(subject: Subject, batch: Batch, trial: Trial, row: Mapping[str, Any], clean: float) -> tuple[Any, ...]:
     """(epsilon, levels before, after, probabilities before, after) of the pictures that a figure shows.
 
-    At the least epsilon that leaves less than half of the accuracy, or the largest; first those that it turned.
+    At the least epsilon that leaves less than half of the accuracy `clean`, or the largest; first those that it turned.
     """
-    below = (epsilon for epsilon, top1 in zip(row["epsilons"], row["top1"], strict=True) if top1 < 0.5)
+    below = (epsilon for epsilon, top1 in zip(row["epsilons"], row["top1"], strict=True) if top1 < clean / 2)
     epsilon = next(below, row["epsilons"][-1])
     batch = batch | {"levels": subject.frame(batch["images"], batch.get("sizes"))}
     moved = trial.apply(batch, epsilon)
