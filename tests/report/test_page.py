@@ -120,6 +120,16 @@ def test_old_and_broken_runs_have_a_page(folder):
     assert page.faults == []
 
 
+def test_figures_with_a_temperature_say_so(folder):
+    run, fitted = RunDir(folder), {"value": 1.25, "log_loss": 0.5, "ece": 0.01}
+    found = files.read_json(run.evaluation("test")) | {"temperature": fitted}
+    for calibrated, told in ((False, "the logits would have"), (True, "divided by the fitted temperature of 1.250")):
+        files.write_json(run.evaluation("test"), found | {"calibrated": calibrated})
+        text = "".join(Page(report.write_page(folder).read_text()).text)
+        assert told in text
+        assert ("; logits divided by the fitted temperature." in text) == calibrated
+
+
 def test_pictures_of_other_parameters_are_not_shown(folder):
     run = RunDir(folder)
     files.write_json(run.evaluation("test"), files.read_json(run.evaluation("test")) | {"params_digest": "another"})
@@ -162,12 +172,16 @@ def test_many_classes_give_a_list_of_pairs(tmp_path):
 
 
 def test_several_labels_have_no_matrix(tmp_path):
-    write_run(tmp_path / "run", several=True)
+    found = write_run(tmp_path / "run", several=True)
     page = Page(report.write_page(tmp_path / "run").read_text())
     assert page.faults == []
     assert not page.all("table", **{"class": "matrix"})
     assert page.all("section", id="mistakes")
-    assert "Mean average precision" in "".join(page.text)
+    text = "".join(page.text)
+    assert "Mean average precision" in text
+    assert f"All labels right{found['exact_match']:.2%}" in text
+    assert f"Labels right{found['label_accuracy']:.2%}" in text
+    assert "Accuracy" not in text.partition("Training")[0]
 
 
 def test_curves_rank_pictures_as_the_figures_beside_them_do(tmp_path):
