@@ -171,6 +171,20 @@ def test_many_classes_give_a_list_of_pairs(tmp_path):
     )
 
 
+def test_thousands_of_classes_have_pairs_without_a_matrix(tmp_path, monkeypatch):
+    monkeypatch.setattr("cnnjax.evaluation.report.MOST_CONFUSED", 39)
+    classes = [f"class {number}" for number in range(40)]
+    written = []
+    for name in ("without", "with"):
+        assert (write_run(tmp_path / name, classes, count=300)["confusion"] is None) == (name == "without")
+        written.append(Page(report.write_page(tmp_path / name).read_text()))
+        monkeypatch.undo()
+    targets = [[have["href"] for have in page.all("a") if have["href"].startswith("#pair-")] for page in written]
+    assert targets[0] == targets[1]
+    assert len(targets[0]) == 40
+    assert written[0].faults == []
+
+
 def test_several_labels_have_no_matrix(tmp_path):
     found = write_run(tmp_path / "run", several=True)
     page = Page(report.write_page(tmp_path / "run").read_text())
