@@ -17,7 +17,7 @@ from cnnjax.explain.cams import has_cam, map_layers
 from cnnjax.explain.methods import METHODS, Explainer
 from cnnjax.explain.pictures import Pictures, from_files, from_split
 from cnnjax.models.inside import check_layer, layers
-from cnnjax.training.measure import data_of, split_of
+from cnnjax.training.measure import check_one_view, data_of, split_of
 from cnnjax.training.trained import Which, open_run
 
 OTHERS = ("filters", "feature_maps", "maximise", "receptive_field")
@@ -71,6 +71,7 @@ def study(
     if to is not None:
         files.require_folder(to, "--to")
     _check_use(methods, pictures, split, layer)
+    check_one_view(overrides)
     explainer = Explainer(open_run(workdir, checkpoint=checkpoint, overrides=overrides))
     if layer is not None:
         check_layer(explainer.model, layer)

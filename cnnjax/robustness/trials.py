@@ -26,7 +26,7 @@ from cnnjax.robustness.changes import CHANGES
 from cnnjax.robustness.corruptions import CORRUPTIONS, SMALL
 from cnnjax.robustness.subject import SEED, Subject
 from cnnjax.training.assemble import loader
-from cnnjax.training.measure import data_of, evaluation_size, network, split_of
+from cnnjax.training.measure import check_one_view, data_of, evaluation_size, network, split_of
 from cnnjax.training.trained import Which, open_run
 
 CORRUPTED = "corruptions"
@@ -89,6 +89,7 @@ def study(
         tests, attacks = [*CHANGES, CORRUPTED], ["fgsm", "pgd"]
     tests, attacks = list(tests or ()), list(attacks or ())
     _check(tests, attacks, epsilons, target)
+    check_one_view(overrides)
     mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
     if target not in (None, LEAST_LIKELY):

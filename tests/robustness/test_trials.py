@@ -117,6 +117,7 @@ def test_mistakes_are_told_in_a_sentence(run, capsys):
         (("--attack", "pgd", "--epsilon", "0.1,inf"), "numbers above 0"),
         (("--test", ","), "nothing to try; name tests (translation, "),
         (("--test", "rotation", "--epsilon", "0.1"), "belong to attacks"),
+        (("--test", "rotation", "--config.evaluate.scales=0.9,1"), "leave out --config.evaluate.scales"),
         (("--test", "rotation", "--target", "b"), "belong to attacks"),
         (("--split", "tset"), "has no split tset; did you mean test?"),
     ):
