@@ -241,6 +241,7 @@ def test_verb(folder, tmp_path, capsys, monkeypatch):
         ((), "report needs a run folder; name one or several after it"),
         (("nowhere",), "nowhere is no run folder: it does not exist"),
         ((str(folder), "--to", str(tmp_path)), f"{tmp_path} is a folder; name a file"),
+        ((str(folder), "--to", str(tmp_path / "one.html" / "x.html")), "one.html is no folder"),
     ):
         capsys.readouterr()
         assert main(["report", *words]) == 2
