@@ -15,6 +15,8 @@ from cnnjax.evaluation import metrics
 
 BINS = 15
 RESAMPLES = 1000
+MOST_CONFUSED = 1000
+"""Classes up to which there is a confusion matrix: of 10,000 it would be a JSON document of nearly a gigabyte."""
 
 
 def report(probabilities: HostArray, labels: HostArray, classes: Sequence[str]) -> dict[str, Any]:
@@ -32,9 +34,9 @@ def report(probabilities: HostArray, labels: HostArray, classes: Sequence[str]) 
     Returns:
       classes, brier (sum of squared errors over the classes, Brier 1950; of two classes half of it, and of several
       labels the mean over them, as scikit-learn has it), ece and reliability (see `reliability`), confusion (rows true,
-      columns predicted; None with several labels), per_class, macro and weighted (by pictures of each class), roc_auc
-      and average_precision (of two classes that of the second, else the mean over classes), mean_average_precision
-      (with several labels, else None), intervals (see `intervals`).
+      columns predicted; None with several labels, and with more than 1,000 classes), per_class, macro and weighted (by
+      pictures of each class), roc_auc and average_precision (of two classes that of the second, else the mean over
+      classes), mean_average_precision (with several labels, else None), intervals (see `intervals`).
 
     Raises:
       RunError: a probability is not finite.
@@ -49,13 +51,13 @@ def report(probabilities: HostArray, labels: HostArray, classes: Sequence[str]) 
         | _areas(scores[:, number], present[:, number])
         for number, name in enumerate(classes)
     ]
-    bins = reliability(scores, labels)
+    bins, matrix = reliability(scores, labels), not several and len(classes) <= MOST_CONFUSED
     document = {
         "classes": list(classes),
         "brier": float(_brier(scores, present, several).mean()),
         "ece": expected_calibration_error(bins),
         "reliability": bins,
-        "confusion": None if several else _confusion(labels, scores.argmax(1), len(classes)),
+        "confusion": _confusion(labels, scores.argmax(1), len(classes)) if matrix else None,
         "per_class": per_class,
         "macro": _averages(rates),
         "weighted": _averages(rates, pictures),

@@ -14,6 +14,8 @@ from cnnjax.report.drawing import INK
 
 FOR, AGAINST = np.array([213, 94, 0], np.float32), np.array([0, 114, 178], np.float32)
 """Vermilion and blue of Okabe and Ito, which colour-blind readers tell apart."""
+TALLEST = 4.0
+"""Heights for a width of a sheet's cells; a strip of paper would make it as long as a road."""
 UNSEEN = 0.35
 """How bright a picture is drawn where the net does not look."""
 
@@ -126,7 +128,8 @@ def sheet(
 
     columns, gap = max(map(len, rows)), 0.25 if by_cell else 0.05
     height, width = rows[0][0].shape[:2]
-    figure = Figure(figsize=(1.7 * columns + 0.3, (1.7 * height / width + gap) * len(rows) + 0.3), layout="constrained")
+    ratio = min(height / width, TALLEST)
+    figure = Figure(figsize=(1.7 * columns + 0.3, (1.7 * ratio + gap) * len(rows) + 0.3), layout="constrained")
     panels = figure.subplots(len(rows), columns, squeeze=False)
     over = iter(titles)
     for number, (line, cells) in enumerate(zip(panels, rows, strict=True)):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.config import Data
+from cnnjax.core import files
 from cnnjax.core.arrays import Array, HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data import decode
@@ -60,6 +61,7 @@ def draw_filters(path: str | Path, to: str | Path) -> Path:
         raise UserError(f"{path} is a folder; name a picture file")
     if to.suffix.lower() != ".png" or to.is_dir():
         raise UserError(f"--to={to} does not end in .png; name a PNG file for the grid")
+    files.require_folder(to.parent, "--to")
     rule = Data()
     try:
         image = decode.decode(read_file(path, rule.max_bytes), rule, str(path), None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnjax.core import logs
+from cnnjax.core import files, logs
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
@@ -17,7 +17,7 @@ from cnnjax.explain.cams import has_cam, map_layers
 from cnnjax.explain.methods import METHODS, Explainer
 from cnnjax.explain.pictures import Pictures, from_files, from_split
 from cnnjax.models.inside import check_layer, layers
-from cnnjax.training.measure import data_of, split_of
+from cnnjax.training.measure import check_one_view, data_of, split_of
 from cnnjax.training.trained import Which, open_run
 
 OTHERS = ("filters", "feature_maps", "maximise", "receptive_field")
@@ -68,6 +68,10 @@ def study(
             raise UserError(f"unknown method {name}{nearest(name, known)}")
     if pictures and split:
         raise UserError("explain takes picture files or --split, not both")
+    if to is not None:
+        files.require_folder(to, "--to")
+    _check_use(methods, pictures, split, layer)
+    check_one_view(overrides)
     explainer = Explainer(open_run(workdir, checkpoint=checkpoint, overrides=overrides))
     if layer is not None:
         check_layer(explainer.model, layer)
@@ -88,6 +92,16 @@ def study(
         fields = receptive.receptive_fields(explainer.model)
         work.found.text = receptive.table({layer: fields[layer]} if layer else fields)
     return work.found
+
+
+def _check_use(methods: Sequence[str], pictures: Any, split: str | None, layer: str | None) -> None:
+    """What none of the methods that are asked for looks at would be left out without a word."""
+    named = " and ".join(methods)
+    if methods and (pictures or split) and not {*METHODS, "feature_maps"} & set(methods):
+        raise UserError(f"{named} looks at no picture; leave out {'--split' if split else pictures[0]}")
+    layered = {name for name, method in METHODS.items() if method.layered} | {*OTHERS}
+    if methods and layer and not (layered - {"cam", "filters"}) & set(methods):
+        raise UserError(f"{named} is of no layer that could be chosen; leave out --layer={layer}")
 
 
 def _all_methods(explainer: Explainer) -> list[str]:

@@ -21,14 +21,16 @@ def confusion(run: Collected) -> str:
     """The matrix, or with many classes the most confused pairs, and the pictures behind them; empty without either."""
     matrix = run.evaluation.get("confusion")
     pairs = run.errors.get("pairs", [])
-    if not matrix:
+    totals = [item["count"] for item in run.evaluation.get("per_class", [])]
+    if not totals or not (matrix or pairs):
         return ""
     shown = {(pair["label"], pair["predicted"]) for pair in pairs if pair["pictures"]}
-    if len(matrix) <= MOST_CLASSES:
+    if matrix and len(matrix) <= MOST_CLASSES:
         overview = _matrix(matrix, run.classes, shown)
-    else:
-        overview = f"<div>{_list(matrix, run.classes, shown)}</div>"
-    panels = "".join(_pair(run, pair, sum(matrix[pair["label"]])) for pair in pairs if pair["pictures"])
+    else:  # thousands of classes have no matrix
+        cells = _wrong(matrix) if matrix else [(pair["count"], pair["label"], pair["predicted"]) for pair in pairs]
+        overview = f"<div>{_list(cells, totals, run.classes, shown)}</div>"
+    panels = "".join(_pair(run, pair, totals[pair["label"]]) for pair in pairs if pair["pictures"])
     if panels:
         return f'<div class="confusion">{overview}<div class="pairs" aria-live="polite">{panels}</div></div>'
     return overview
@@ -67,19 +69,25 @@ def _square(label: int, predicted: int, count: int, share: float, names: Sequenc
     return f'<td class="{kind}" style="--share: {share**0.5:.3f}" title="{what}: {share:.1%} of the row">{text}</td>'
 
 
-def _list(matrix: Sequence[Sequence[int]], classes: Sequence[str], shown: set[tuple[int, int]]) -> str:
-    cells = [
+def _wrong(matrix: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """(count, label, predicted) of every pair that was confused."""
+    return [
         (count, label, predicted)
         for label, counts in enumerate(matrix)
         for predicted, count in enumerate(counts)
         if count and label != predicted
     ]
+
+
+def _list(
+    cells: Sequence[tuple[int, int, int]], totals: Sequence[int], classes: Sequence[str], shown: set[tuple[int, int]]
+) -> str:
     rows = []
     for count, label, predicted in sorted(cells, key=lambda cell: (-cell[0], *cell[1:]))[:LISTED]:
         text: Any = f"{count:,}"
         if (label, predicted) in shown:
             text = (text, link(f"#{_anchor(label, predicted)}", text))
-        rows.append((classes[label], classes[predicted], text, percent(count / sum(matrix[label]), 1)))
+        rows.append((classes[label], classes[predicted], text, percent(count / totals[label], 1)))
     head = ("label", "taken for", "pictures", "of the label")
     return table(head, rows, caption="The most confused pairs of classes")
 

@@ -82,8 +82,11 @@ def _headline(run: Collected, network: Mapping[str, Any] | None) -> str:
     report, items = run.evaluation, []
     intervals = report.get("intervals") or {}
     for key, name, text in (
-        ("top1", "Accuracy", percent),
+        # With several labels a picture, whether the likeliest class is one of them is but a part of the matter.
+        ("top1", "Top-1" if "exact_match" in report else "Accuracy", percent),
         ("top5", "Top-5", percent),
+        ("exact_match", "All labels right", percent),
+        ("label_accuracy", "Labels right", percent),
         ("mean_average_precision", "Mean average precision", number),
         ("log_loss", "Log loss", number),
         ("brier", "Brier score", number),
@@ -101,7 +104,8 @@ def _headline(run: Collected, network: Mapping[str, Any] | None) -> str:
     sentence = f"{(run.split or '').capitalize()} split, {report.get('count', 0):,} pictures, each once"
     if "checkpoint" in report:
         sentence += f"; {report['checkpoint']} checkpoint, step {report['step']:,}"
-    sentence += f"; views: {views}." if views != "single" else "."
+    sentence += f"; views: {views}" if views != "single" else ""
+    sentence += "; logits divided by the fitted temperature." if report.get("calibrated") else "."
     if intervals:
         sentence += " Small print: 95 % intervals by the bootstrap over pictures."
     return cards(items) + note(sentence) + ("" if "per_class" in report else note(MORE))
@@ -149,6 +153,8 @@ def _temperature(run: Collected) -> str:
     found = run.evaluation.get("temperature")
     if not found:
         return ""
+    if run.evaluation.get("calibrated"):
+        return note(f"The logits were divided by the fitted temperature of {found['value']:.3f}.")
     return note(
         f"Divided by a temperature of {found['value']:.3f}, the logits would have a log loss of "
         f"{number(found.get('log_loss'))} and a calibration error of {number(found.get('ece'))}."

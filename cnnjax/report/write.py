@@ -19,7 +19,7 @@ def write_page(root: str | Path, *, network: Mapping[str, Any] | None = None, to
       to: where to; None: report.html in the run folder.
 
     Raises:
-      UserError: no run folder, a damaged file in it, or `to` is a folder; nothing was written.
+      UserError: no run folder, a damaged file in it, or no file can be written there; nothing was written.
     """
     run = collect(root)
     path = _target(to or run.folder.report)
@@ -44,4 +44,5 @@ def write_comparison(
 def _target(path: str | Path) -> Path:
     if Path(path).is_dir():
         raise UserError(f"{path} is a folder; name a file, such as {Path(path) / 'report.html'}")
+    files.require_folder(Path(path).parent, "--to")
     return Path(path)

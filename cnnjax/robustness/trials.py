@@ -1,6 +1,7 @@
 """The study of a run folder: accuracy on the same pictures under changes and attacks of rising strength."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from cnnjax.robustness.changes import CHANGES
 from cnnjax.robustness.corruptions import CORRUPTIONS, SMALL
 from cnnjax.robustness.subject import SEED, Subject
 from cnnjax.training.assemble import loader
-from cnnjax.training.measure import data_of, evaluation_size, network, split_of
+from cnnjax.training.measure import check_one_view, data_of, evaluation_size, network, split_of
 from cnnjax.training.trained import Which, open_run
 
 CORRUPTED = "corruptions"
@@ -87,7 +88,8 @@ def study(
     if tests is None and attacks is None:
         tests, attacks = [*CHANGES, CORRUPTED], ["fgsm", "pgd"]
     tests, attacks = list(tests or ()), list(attacks or ())
-    _check(tests, attacks, epsilons)
+    _check(tests, attacks, epsilons, target)
+    check_one_view(overrides)
     mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
     if target not in (None, LEAST_LIKELY):
@@ -111,7 +113,8 @@ def study(
     try:
         figures.curves(report, folder.figures / "robustness.png")
         for name in attacks:
-            shown = _pairs(subject, next(iter(source.batches(rows[:1]))), trials[name], report["attacks"][name])
+            batch, row = next(iter(source.batches(rows[:1]))), report["attacks"][name]
+            shown = _pairs(subject, batch, trials[name], row, report["clean"]["top1"])
             figures.pairs(*shown, classes=run.classes, path=folder.figures / f"adversaries_{name}.png")
     except ModuleNotFoundError:
         logs.say("no figures were drawn: matplotlib is not installed")
@@ -139,13 +142,17 @@ def table(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _check(tests: Sequence[str], attacks: Sequence[str], epsilons: Sequence[float] | None) -> None:
+def _check(tests: Sequence[str], attacks: Sequence[str], epsilons: Sequence[float] | None, target: str | None) -> None:
     known = [*CHANGES, CORRUPTED]
     if unknown := [name for name in tests if name not in known]:
         raise UserError(f"unknown test {unknown[0]}{nearest(unknown[0], known)}")
     for name in attacks:
         _ = ATTACKS[name]
-    if epsilons is not None and (not epsilons or min(epsilons) <= 0):
+    if not tests and not attacks:
+        raise UserError(f"there is nothing to try; name tests ({', '.join(known)}) or attacks ({', '.join(ATTACKS)})")
+    if not attacks and (epsilons is not None or target):
+        raise UserError("an epsilon and a target belong to attacks; name some with --attack, such as fgsm,pgd")
+    if epsilons is not None and not (epsilons and all(0 < epsilon < math.inf for epsilon in epsilons)):
         raise UserError("an attack's epsilons are numbers above 0, in pixels of 0-1")
 
 
@@ -261,12 +268,12 @@ def _arranged(
     return report
 
 
-def _pairs(subject: Subject, batch: Batch, trial: Trial, row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _pairs(subject: Subject, batch: Batch, trial: Trial, row: Mapping[str, Any], clean: float) -> tuple[Any, ...]:
     """(epsilon, levels before, after, probabilities before, after) of the pictures that a figure shows.
 
-    At the least epsilon that leaves less than half of the accuracy, or the largest; first those that it turned.
+    At the least epsilon that leaves less than half of the accuracy `clean`, or the largest; first those that it turned.
     """
-    below = (epsilon for epsilon, top1 in zip(row["epsilons"], row["top1"], strict=True) if top1 < 0.5)
+    below = (epsilon for epsilon, top1 in zip(row["epsilons"], row["top1"], strict=True) if top1 < clean / 2)
     epsilon = next(below, row["epsilons"][-1])
     batch = batch | {"levels": subject.frame(batch["images"], batch.get("sizes"))}
     moved = trial.apply(batch, epsilon)

@@ -1,7 +1,7 @@
 """A run held against pictures: which they are, how they reach the devices, and what the network says of them."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,13 @@ def look(config: Experiment) -> dict[str, Any]:
     """How evaluation looks at a picture: views, scales, input_size [h, w]."""
     size = config.evaluate.input_size or (config.model.input_size or ())[:2]
     return {"views": config.evaluate.views, "scales": list(config.evaluate.scales), "input_size": list(size)}
+
+
+def check_one_view(overrides: Mapping[str, Any] | None) -> None:
+    """What looks at the centre view alone refuses to be told of others, instead of giving the same as without them."""
+    for key in ("evaluate.views", "evaluate.scales"):
+        if key in (overrides or {}):
+            raise UserError(f"this looks at the centre view of each picture; leave out --config.{key}")
 
 
 def input_advice(share: float, config: Experiment, dataset: Dataset) -> str:

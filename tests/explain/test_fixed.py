@@ -45,6 +45,7 @@ def test_the_verb(tmp_path, capsys):
         ([str(tmp_path / "text.png")], "is no whole picture"),
         ([str(tmp_path / "none.png")], "there is no file"),
         ([str(tmp_path / "grey.png"), "--to", str(tmp_path / "grid.jpg")], "does not end in .png"),
+        ([str(tmp_path / "grey.png"), "--to", str(tmp_path / "text.png" / "grid.png")], "is no folder"),
         ([], "takes one picture file"),
     ):
         assert main(["filters", *words]) == 2, words

@@ -104,3 +104,10 @@ def test_maximisation_finds_what_a_linear_net_likes():
     np.testing.assert_array_equal(image[clear] < 55, weights[clear] < 0)
     smooth = Explainer(run).maximise(["yes"], steps=64, smoothness=2.0, jitter=0)[0, :, :, 0]
     assert np.abs(np.diff(smooth.astype(int))).mean() < np.abs(np.diff(image.astype(int))).mean()
+
+
+def test_a_sheet_of_strips_stays_a_page(tmp_path):
+    strip = np.zeros((3000, 12, 3), np.uint8)
+    drawing.sheet([[strip, strip], [strip, strip]], ["a", "b"], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert max(sheet.size) < 2000

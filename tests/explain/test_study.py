@@ -89,6 +89,12 @@ def test_mistakes_are_answered_by_a_sentence_and_nothing_is_written(trained, tmp
         ((), "no picture to explain"),
         ((pets,), "is a folder"),
         ((tmp_path / "text.png",), "is no whole picture"),
+        ((picture, "--config.evaluate.views=ten_crop"), "leave out --config.evaluate.views"),
+        ((picture, "--to", picture), "is no folder"),
+        ((picture, "--method", "filters"), "looks at no picture"),
+        (("--split", "test", "--method", "maximise,receptive_field"), "leave out --split"),
+        ((picture, "--method", "saliency,filters", "--layer", "conv1"), "leave out --layer=conv1"),
+        ((picture, "--method", "cam", "--layer", "conv1"), "leave out --layer=conv1"),
     ):
         status, out, err = call(capsys, "--workdir", run, "--to", tmp_path / "out", *words)
         assert (status, out) == (2, ""), words

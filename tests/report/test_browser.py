@@ -118,6 +118,11 @@ def test_table_sorts(page):
     found(page, "table.sortable th:nth-child(5) button")[0].click()
     assert column(5) == sorted(before)
     assert found(page, "table.sortable th:nth-child(5)")[0].get_attribute("aria-sort") == "ascending"
+    told = []
+    for _ in range(3):
+        found(page, "table.sortable th:first-child button")[0].click()
+        told.append(found(page, "table.sortable th:first-child")[0].get_attribute("aria-sort"))
+    assert told == ["ascending", "descending", "ascending"]
 
 
 def test_phone_does_not_scroll_sideways(page):

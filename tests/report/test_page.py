@@ -12,12 +12,15 @@ import pytest
 from html_check import Page
 from PIL import Image
 from run_folders import CLASSES, NETWORK, write_run
+from sklearn.metrics import roc_auc_score
 
 from cnnjax import report
 from cnnjax.cli import main
 from cnnjax.core import files
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
+from cnnjax.evaluation import predictions
+from cnnjax.report.collect import collect
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,16 @@ def test_old_and_broken_runs_have_a_page(folder):
     assert page.faults == []
 
 
+def test_figures_with_a_temperature_say_so(folder):
+    run, fitted = RunDir(folder), {"value": 1.25, "log_loss": 0.5, "ece": 0.01}
+    found = files.read_json(run.evaluation("test")) | {"temperature": fitted}
+    for calibrated, told in ((False, "the logits would have"), (True, "divided by the fitted temperature of 1.250")):
+        files.write_json(run.evaluation("test"), found | {"calibrated": calibrated})
+        text = "".join(Page(report.write_page(folder).read_text()).text)
+        assert told in text
+        assert ("; logits divided by the fitted temperature." in text) == calibrated
+
+
 def test_pictures_of_other_parameters_are_not_shown(folder):
     run = RunDir(folder)
     files.write_json(run.evaluation("test"), files.read_json(run.evaluation("test")) | {"params_digest": "another"})
@@ -158,13 +171,44 @@ def test_many_classes_give_a_list_of_pairs(tmp_path):
     )
 
 
+def test_thousands_of_classes_have_pairs_without_a_matrix(tmp_path, monkeypatch):
+    monkeypatch.setattr("cnnjax.evaluation.report.MOST_CONFUSED", 39)
+    classes = [f"class {number}" for number in range(40)]
+    written = []
+    for name in ("without", "with"):
+        assert (write_run(tmp_path / name, classes, count=300)["confusion"] is None) == (name == "without")
+        written.append(Page(report.write_page(tmp_path / name).read_text()))
+        monkeypatch.undo()
+    targets = [[have["href"] for have in page.all("a") if have["href"].startswith("#pair-")] for page in written]
+    assert targets[0] == targets[1]
+    assert len(targets[0]) == 40
+    assert written[0].faults == []
+
+
 def test_several_labels_have_no_matrix(tmp_path):
-    write_run(tmp_path / "run", several=True)
+    found = write_run(tmp_path / "run", several=True)
     page = Page(report.write_page(tmp_path / "run").read_text())
     assert page.faults == []
     assert not page.all("table", **{"class": "matrix"})
     assert page.all("section", id="mistakes")
-    assert "Mean average precision" in "".join(page.text)
+    text = "".join(page.text)
+    assert "Mean average precision" in text
+    assert f"All labels right{found['exact_match']:.2%}" in text
+    assert f"Labels right{found['label_accuracy']:.2%}" in text
+    assert "Accuracy" not in text.partition("Training")[0]
+
+
+def test_curves_rank_pictures_as_the_figures_beside_them_do(tmp_path):
+    """A network that is sure of everything still ranks them, in digits that a short number would not have."""
+    scores = (1 - np.arange(6)[:, None] * np.float32(2**-24) * [1, 0]).astype(np.float32)
+    scores[:, 1] = 1 - scores[:, 0]
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    write_run(tmp_path / "run", ("sure", "other"))
+    run = RunDir(tmp_path / "run")
+    predictions.write(run.predictions("test"), scores, labels, classes=("sure", "other"), names=list("abcdef"))
+    found, there = collect(tmp_path / "run").predictions()
+    np.testing.assert_array_equal(found, scores)
+    assert roc_auc_score(there[:, 0], found[:, 0]) == 1
 
 
 def test_comparison(tmp_path):
@@ -197,6 +241,7 @@ def test_verb(folder, tmp_path, capsys, monkeypatch):
         ((), "report needs a run folder; name one or several after it"),
         (("nowhere",), "nowhere is no run folder: it does not exist"),
         ((str(folder), "--to", str(tmp_path)), f"{tmp_path} is a folder; name a file"),
+        ((str(folder), "--to", str(tmp_path / "one.html" / "x.html")), "one.html is no folder"),
     ):
         capsys.readouterr()
         assert main(["report", *words]) == 2

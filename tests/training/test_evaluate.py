@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.signal import correlate
 
 from cnnjax.cli import main
+from cnnjax.config import Data, Experiment, Model
 from cnnjax.core import trees
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
@@ -288,6 +289,23 @@ def test_runs_that_do_not_fit_are_told(home, tmp_path, tiny):
         predict([home / "a", tmp_path / "named"], [home / "a"])
     with pytest.raises(UserError, match=r"other has no split val.*config.data.val_fraction above 0"):
         calibrate(tmp_path / "other")
+
+
+def test_an_ensemble_is_of_runs_that_were_tested_on_the_same_pictures(tmp_path):
+    """Other draws of one folder have other pictures with the same labels."""
+    rng = np.random.default_rng(0)
+    for name in ("left", "right"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "x" / name / f"{number}.png")
+    for seed in (0, 1):
+        source = Data(source=f"folder:{tmp_path / 'x'}", batch_size=4, split_seed=seed)
+        untrained(Experiment(data=source, model=Model(name="softmax")), tmp_path / f"run{seed}", tmp_path / "data")
+    with pytest.raises(UserError, match=r"have other pictures for the split test.*config\.data\.split_seed"):
+        evaluate_ensemble([tmp_path / "run0", tmp_path / "run1"], data_dir=tmp_path / "data")
+    same = evaluate_ensemble([tmp_path / "run0", tmp_path / "run0"], data_dir=tmp_path / "data")
+    assert same["gain"] == 0
 
 
 def test_predict_keeps_going_past_a_bad_file(home, tmp_path, pictures, capsys):

@@ -10,7 +10,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const number = (row) => parseFloat(row.cells[column].textContent.replaceAll(",", ""));
       const text = (row) => row.cells[column].textContent;
       const numeric = [...body.rows].some((row) => !isNaN(number(row)) && column > 0);
-      const ascending = head.ariaSort === (numeric ? "descending" : "none") || (!head.ariaSort && !numeric);
+      const ascending = numeric ? head.ariaSort === "descending" : head.ariaSort !== "ascending";
       const key = (row) => (isNaN(number(row)) ? -Infinity : number(row));
       const rows = [...body.rows].sort((a, b) =>
         numeric ? key(a) - key(b) : text(a).localeCompare(text(b), undefined, { numeric: true }));
