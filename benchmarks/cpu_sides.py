@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,17 +52,36 @@ def conv_options(rest: str) -> tuple[int, int, bool]:
 # ---------------------------------------------------------------- cnnjax
 
 
+@dataclass
+class Pictures:
+    """What `Resident` reads of a split."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    sizes: None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def gather(self, indices: np.ndarray, *, threads: int) -> np.ndarray:
+        return self.images[indices]
+
+
 def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
-    """The library's own training step on random pictures that are on the devices already, as training runs it."""
+    """The library's own training on random pictures that are on the devices, as many steps a dispatch as it takes.
+
+    `cnnjax.train` takes several steps a dispatch of light nets, which gather their batches on the devices.
+    """
     import jax
 
     from cnnjax.config import Augment, Data, Experiment, Model, Optimizer
     from cnnjax.core.mesh import by_batch, make_mesh, replicated
+    from cnnjax.data import Resident
     from cnnjax.models import convolution
     from cnnjax.models.base import find
     from cnnjax.optim import optimizers, schedules
-    from cnnjax.training.assemble import build_model, first_state, mesh_of
-    from cnnjax.training.step import Parts, train_step
+    from cnnjax.training.assemble import build_model, first_state, mesh_of, steps_per_dispatch
+    from cnnjax.training.step import Parts, train_step, train_steps
 
     make_mesh()  # as training does: before jax starts, memory and devices are settled
     entry, count = find(net), BATCH[net]
@@ -69,11 +89,14 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
     size = entry.card.input_size
     model = Model(name=net, num_classes=entry.card.num_classes, input_size=size)
     config = Experiment(
-        data=Data(batch_size=count), model=model, optimizer=optimizer, augment=Augment(normalize="unit")
+        data=Data(batch_size=count, loader="resident"),
+        model=model,
+        optimizer=optimizer,
+        augment=Augment(normalize="unit"),
     )
     rng = np.random.default_rng(0)
     images = rng.normal(size=(count, *size)).astype(np.float32)
-    batch = {"images": images, "labels": rng.integers(0, entry.card.num_classes, count), "position": np.arange(count)}
+    labels = rng.integers(0, entry.card.num_classes, count)
     parts = Parts(
         config=config,
         model=build_model(config),
@@ -84,9 +107,15 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
         views=lambda images, *_: images[None],
     )
     mesh = mesh_of(parts)
-    batch = jax.device_put(batch, by_batch(mesh))
+    most, row = steps_per_dispatch(parts, None), {"position": np.arange(count)}
+    if most == 1:
+        batch = jax.device_put(row | {"images": images, "labels": labels}, by_batch(mesh))
+    else:
+        rows = [row | {"index": np.arange(count)}] * most
+        batch = next(Resident(Pictures(images, labels), mesh).dispatches(rows, [most], most))
     state = jax.jit(functools.partial(first_state, parts), out_shardings=replicated(mesh))()
-    step = jax.jit(functools.partial(train_step, parts=parts), donate_argnums=0, out_shardings=replicated(mesh))
+    function = train_step if most == 1 else train_steps
+    step = jax.jit(functools.partial(function, parts=parts), donate_argnums=0, out_shardings=replicated(mesh))
     if options.plain:
         with convolution.plain():
             step = step.lower(state, batch).compile()
@@ -97,7 +126,7 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
         nonlocal state
         state, metrics = step(state, batch)
         jax.block_until_ready(metrics)
-        return count
+        return count * most
 
     return run
 

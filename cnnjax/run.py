@@ -41,8 +41,8 @@ from cnnjax.training.assemble import (
     resolve,
     state_shapes,
     stated_shapes,
+    steps_per_dispatch,
     to_learn,
-    training_rows,
 )
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.converted import convert, export
@@ -96,11 +96,12 @@ def train(
         validates = "val" in dataset.counts and not config.train.overfit
         _check_validation(config, validates)
         check_pictures(parts, dataset)
-        claim.check_same_run(run, config, dataset)
+        most = steps_per_dispatch(parts, dataset)
+        claim.check_same_run(run, config, dataset, most)
 
         checkpoints, mesh = Checkpoints(run.checkpoints), mesh_of(parts)
         state, progress = _begin_or_go_on(parts, dataset.class_names, checkpoints, length, mesh)
-        claim.describe_run(run, config, dataset)
+        claim.describe_run(run, config, dataset, most)
         if progress.finished:
             logs.say(f"{run.root} is finished ({progress.finished} at step {int(state.step)})")
             return _finish(run, config, data_dir, progress, int(state.step))
@@ -108,8 +109,7 @@ def train(
         start = int(state.step)
         _announce(config, parts, dataset, length, mesh, start)
         load = loader(config, dataset, mesh)
-        rows = training_rows(config, length, start)
-        function, batches, most = dispatches(config, load(training), rows, length)
+        function, batches = dispatches(config, load(training), length, most, start)
         step, batches = _compile(function, parts, state, batches, mesh)
         validate = _validator(parts, dataset, load, mesh) if validates else None
         metrics = logs.MetricsLog(run.metrics, keep_to=start)

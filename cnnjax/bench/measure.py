@@ -83,7 +83,7 @@ def bench(
         parts = prepared(parts)
     else:
         assemble.check_pictures(parts, dataset)
-    function, batches = _batches(config, dataset, mesh, length, synthetic=synthetic, raw=augment, input_only=input_only)
+    function, batches = _batches(parts, dataset, mesh, length, synthetic=synthetic, raw=augment, input_only=input_only)
     work = _compile(function, parts, next(batches), mesh)
     streamed = not (synthetic or assemble.is_resident(config, dataset))
     ready = config.data.prefetch + IN_FLIGHT if streamed else 0
@@ -165,7 +165,7 @@ class _Taken:
 
 
 def _batches(
-    config: Experiment,
+    parts: Parts,
     dataset: Dataset,
     mesh: Mesh,
     length: Length,
@@ -175,16 +175,15 @@ def _batches(
     input_only: bool,
 ) -> tuple[Callable[..., Any], Iterator[Batch]]:
     """The step and what it takes as in training, several steps a dispatch too, but without an end."""
+    config = parts.config
     if synthetic:
         noise = itertools.repeat(put(made_up.batch_of(config, dataset, raw=raw), by_batch(mesh)))
         return _augment_step if input_only else train_step, iter(noise)
     split, endless = dataset.split("train"), dataclasses.replace(length, steps=1 << 31)
-    rows = assemble.training_rows(config, endless)
     source = assemble.loader(config, dataset, mesh)(split)
     if input_only:
-        return _augment_step, source.batches(rows)
-    function, batches, _ = assemble.dispatches(config, source, rows, endless)
-    return function, batches
+        return _augment_step, source.batches(assemble.training_rows(config, endless))
+    return assemble.dispatches(config, source, endless, assemble.steps_per_dispatch(parts, dataset))
 
 
 def _steps(batch: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """What happens while a net is traced: which module is called with what, and whether anything is left of the picture."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,3 +61,12 @@ class Calls:
         leaf = place == len(self.rows)
         self.rows.insert(place, Call(module.path, type(module).__name__, before, after, leaf, self._beside))
         return outputs
+
+
+def equations(traced: Any) -> Iterator[Any]:
+    """All operations of a jaxpr, those of the functions in it too."""
+    for one in getattr(traced, "jaxpr", traced).eqns:
+        yield one
+        for inner in jax.tree.leaves(list(one.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")):
+            if hasattr(inner, "eqns"):
+                yield from equations(inner)

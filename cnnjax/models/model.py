@@ -16,7 +16,7 @@ from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.models import convolution
 from cnnjax.models.base import find, own_name
-from cnnjax.models.calls import Call, Calls, Empty
+from cnnjax.models.calls import Call, Calls, Empty, equations
 from cnnjax.models.cards import Card
 
 
@@ -40,11 +40,20 @@ class Forward(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What one picture's way through a net tells: shapes of logits and variables, and the calls of modules."""
+    """What one picture's way through a net tells: shapes of logits and variables, the calls of modules, operations."""
 
     logits: jax.ShapeDtypeStruct
     variables: Tree
     calls: tuple[Call, ...]
+    operations: Any
+
+    @property
+    def steady(self) -> bool:
+        """Whether no convolution has a stride, holes or groups."""
+        return all(
+            {*of["window_strides"], *of["lhs_dilation"], *of["rhs_dilation"], of["feature_group_count"]} == {1}
+            for of in (one.params for one in equations(self.operations) if one.primitive is lax.conv_general_dilated_p)
+        )
 
 
 @dataclass(frozen=True)
@@ -251,8 +260,9 @@ class Model:
         """The net by shape only; found once, since a deep one takes a second."""
         calls = Calls()
         with nn.intercept_methods(calls):
-            logits, variables = jax.eval_shape(lambda key: self._trace(key), jax.random.key(0))
-        return Trace(cast(Any, logits), cast(Any, variables), tuple(calls.rows))
+            traced = jax.make_jaxpr(lambda key: self._trace(key), return_shape=True)
+            operations, (logits, variables) = traced(jax.random.key(0))
+        return Trace(cast(Any, logits), cast(Any, variables), tuple(calls.rows), operations)
 
 
 def from_flat(flat: Mapping[str, Any]) -> Tree:

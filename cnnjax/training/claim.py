@@ -15,7 +15,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
 from cnnjax.optim import schedules
-from cnnjax.training.assemble import is_resident, steps_per_dispatch
+from cnnjax.training.assemble import is_resident
 from cnnjax.training.trained import saved_config, saved_dataset
 
 
@@ -54,7 +54,7 @@ def _check_differences(run: RunDir, saved: Experiment, config: Experiment, *, re
         raise UserError(f"{run.root} is the run folder of another config ({listed}); name another with --workdir")
 
 
-def check_same_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
+def check_same_run(run: RunDir, config: Experiment, dataset: Dataset, most: int) -> None:
     """Holds a run folder that is there against the config and the data; tells of another environment."""
     if run.config.is_file():
         _check_differences(run, saved_config(run), config, resolved=True)
@@ -62,7 +62,7 @@ def check_same_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
         raise UserError(
             f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
         )
-    here = environment(config, dataset)
+    here = environment(config, dataset, most)
     before = files.read_json(run.environment) if run.environment.is_file() else {}
     differ = [key for key in here if before.get(key, here[key]) != here[key]]
     if differ and differ != ["loader"]:  # which alone changes no bit
@@ -70,17 +70,16 @@ def check_same_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
         logs.say(f"the environment has changed ({changed}): the run goes on, but not to the bit as it would have")
 
 
-def describe_run(run: RunDir, config: Experiment, dataset: Dataset) -> None:
+def describe_run(run: RunDir, config: Experiment, dataset: Dataset, most: int = 1) -> None:
     """Writes what the folder is; config.json first, since it makes the folder a run."""
     files.write_json(run.config, recipes.to_json(config))
     files.write_json(run.dataset, dataset.to_json())
     if not run.environment.is_file():  # of the start, which made the first bits
-        files.write_json(run.environment, environment(config, dataset))
+        files.write_json(run.environment, environment(config, dataset, most))
 
 
-def environment(config: Experiment, dataset: Dataset) -> dict[str, Any]:
-    """What the bits of a result depend on beside the config: versions, devices, cores, the program of the steps."""
-    resident = is_resident(config, dataset)
+def environment(config: Experiment, dataset: Dataset, most: int) -> dict[str, Any]:
+    """What bits depend on beside the config: versions, devices, cores, the program of `most` steps a dispatch."""
     packages = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     found = {name: metadata.version(name) for name in packages if _installed(name)}
     device = jax.devices()[0]
@@ -93,8 +92,8 @@ def environment(config: Experiment, dataset: Dataset) -> dict[str, Any]:
         "devices": jax.device_count(),
         "processes": jax.process_count(),
         "cores": startup.cores(),
-        "loader": "resident" if resident else "streamed",
-        "steps_per_dispatch": steps_per_dispatch(config, resident=resident),
+        "loader": "resident" if is_resident(config, dataset) else "streamed",
+        "steps_per_dispatch": most,
     }
 
 

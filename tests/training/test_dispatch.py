@@ -10,9 +10,12 @@ import pytest
 from cnnjax.config import Train
 from cnnjax.core.logs import read_metrics
 from cnnjax.core.rundir import RunDir
+from cnnjax.data import prepare
 from cnnjax.models import create_model
 from cnnjax.models.norm import BatchNorm
+from cnnjax.recipes import override
 from cnnjax.run import evaluate, open_run, train
+from cnnjax.training.assemble import assemble, resolve, steps_per_dispatch
 from cnnjax.training.loop import Length
 
 TIMING = ("images_per_s", "data_wait")
@@ -115,3 +118,23 @@ def test_deterministic_mode_changes_nothing_on_a_cpu(tiny, tmp_path):
     for name, on in (("plain", False), ("deterministic", True)):
         train(tiny(train__epochs=1, train__deterministic=on), tmp_path / name)
     assert trace(tmp_path / "plain") == trace(tmp_path / "deterministic")
+
+
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        ({"train.log_every": 100}, 16),
+        ({"train.log_every": 5}, 5),
+        ({"train.steps_per_dispatch": 3}, 3),
+        ({"train.log_every": 100, "data.loader": "streamed"}, 1),
+        ({"train.log_every": 100, "data.batch_size": 100_000}, 1),
+        ({"train.log_every": 100, "model.name": "plain:conv4s2 >> relu >> fc8"}, 1),
+        ({"train.log_every": 100, "model.name": "mobilenet_v2_cifar"}, 1),
+    ],
+)
+def test_a_cpu_takes_several_steps_of_light_nets_without_strides(tiny, changes, most):
+    config = override(tiny(), changes)
+    dataset = prepare(config.data)
+    config = resolve(config, dataset)
+    parts = assemble(config, dataset, Length.of(config.train, pictures=48, batch_size=16))
+    assert steps_per_dispatch(parts, dataset) == most
