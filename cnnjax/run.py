@@ -186,7 +186,7 @@ def evaluate(
     train = learned if most_searched is None or len(learned) <= most_searched else None
     gallery.write(folder, judge.pictures, scores, params_digest=found["params_digest"], train=train, embed=judge.embed)
     try:
-        logs.say(f"the report is in {write_page(folder.root, network=_network(folder))}")
+        logs.say(f"the report is in {write_page(folder.root, network=_network(folder), split=split)}")
     except ModuleNotFoundError as error:
         logs.say(f"{folder.report} was not written: {error.name} is not installed")
     return found

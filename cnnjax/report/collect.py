@@ -80,14 +80,18 @@ class Collected:
         return probabilities, labels
 
 
-def collect(root: str | Path) -> Collected:
+def collect(root: str | Path, split: str | None = None) -> Collected:
     """Reads a run folder.
+
+    Args:
+      split: the one that counts most; None: test, else validation, else training.
 
     Raises:
       UserError: it is no run folder, or a file in it is damaged.
     """
     run = RunDir.existing(root)
-    evaluations = {split: _document(run.evaluation(split)) for split in SPLITS if run.evaluation(split).is_file()}
+    order = sorted(SPLITS, key=lambda name: name != split)
+    evaluations = {name: _document(run.evaluation(name)) for name in order if run.evaluation(name).is_file()}
     dataset = _document(run.dataset)
     split = next(iter(evaluations), "")
     errors = _document(run.errors(split))

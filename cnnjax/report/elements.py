@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
 from string import Template
-from typing import Any
+from typing import Any, TypeAlias
 
 from cnnjax.core.arrays import HostArray
 
@@ -60,15 +60,26 @@ def cards(items: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="cards">{inside}</dl>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, sortable: bool = False) -> str:
-    """A table whose first column names its rows; cells are text, or (text, html) where the html is ready."""
+Rows: TypeAlias = Iterable[Sequence[Any]]
+
+
+def table(head: Sequence[str], rows: Rows, *, caption: str, sortable: bool = False, foot: Rows = ()) -> str:
+    """A table whose first column names its rows; cells are text, or (text, html) where the html is ready.
+
+    Args:
+      foot: rows that stay at the bottom however the others are sorted.
+    """
     kind = ' class="sortable"' if sortable else ""
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    lines = []
-    for first, *others in rows:
-        cells = "".join(f"<td>{_cell(value)}</td>" for value in others)
-        lines.append(f'<tr><th scope="row">{_cell(first)}</th>{cells}</tr>')
-    return scrolling(f"<table{kind}><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>", caption)
+    body, bottom = (
+        "".join(
+            f'<tr><th scope="row">{_cell(first)}</th>{"".join(f"<td>{_cell(value)}</td>" for value in others)}</tr>'
+            for first, *others in part
+        )
+        for part in (rows, foot)
+    )
+    last = f"<tfoot>{bottom}</tfoot>" if bottom else ""
+    return scrolling(f"<table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody>{last}</table>", caption)
 
 
 def scrolling(content: str, caption: str) -> str:

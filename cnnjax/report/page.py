@@ -131,11 +131,15 @@ def _classes(run: Collected) -> str:
         return ""
     keys = ("precision", "recall", "f1", "roc_auc", "average_precision")
     rows = [(item["name"], f"{item['count']:,}", *(number(item[key]) for key in keys)) for item in report["per_class"]]
-    for name in ("macro", "weighted"):
-        if average := report.get(name):
-            rows.append((f"{name} average", "", *(number(average.get(key)) if key in average else "" for key in keys)))
+    averages = [
+        (f"{name} average", "", *(number(report[name][key]) if key in report[name] else "" for key in keys))
+        for name in ("macro", "weighted")
+        if report.get(name)
+    ]
     head = ("class", "pictures", "precision", "recall", "F1", "ROC AUC", "average precision")
-    return table(head, rows, caption="Each class against the rest; choose a heading to sort", sortable=True)
+    return table(
+        head, rows, caption="Each class against the rest; choose a heading to sort", sortable=True, foot=averages
+    )
 
 
 def _trust(run: Collected) -> list[str]:

@@ -10,18 +10,25 @@ from cnnjax.report import comparison, page
 from cnnjax.report.collect import collect
 
 
-def write_page(root: str | Path, *, network: Mapping[str, Any] | None = None, to: str | Path | None = None) -> Path:
+def write_page(
+    root: str | Path,
+    *,
+    network: Mapping[str, Any] | None = None,
+    to: str | Path | None = None,
+    split: str | None = None,
+) -> Path:
     """Writes the page of one run, from its folder alone, and returns the path.
 
     Args:
       root: the run folder.
       network: {params, params_total, macs, layers} of its model, or None.
       to: where to; None: report.html in the run folder.
+      split: whose figures and pictures it shows; None: see `collect`.
 
     Raises:
       UserError: no run folder, a damaged file in it, or no file can be written there; nothing was written.
     """
-    run = collect(root)
+    run = collect(root, split)
     path = _target(to or run.folder.report)
     files.write_text(path, page.render(run, beside=path.parent, network=network))
     return path

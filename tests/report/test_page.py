@@ -130,6 +130,19 @@ def test_figures_with_a_temperature_say_so(folder):
         assert ("; logits divided by the fitted temperature." in text) == calibrated
 
 
+def test_page_shows_the_split_that_was_asked_for(folder):
+    run = RunDir(folder)
+    files.write_json(run.evaluation("train"), files.read_json(run.evaluation("test")) | {"split": "train", "count": 77})
+    for asked, told in ((None, "Test split, 80"), ("train", "Train split, 77"), ("val", "Test split, 80")):
+        text = "".join(Page(report.write_page(folder, split=asked).read_text()).text)
+        assert f"{told} pictures, each once" in text
+
+
+def test_averages_stay_below_the_classes(reported):
+    (foot,) = re.findall(r"<tfoot>(.*?)</tfoot>", (reported / "report.html").read_text())
+    assert re.findall(r'<th scope="row">(.*?)</th>', foot) == ["macro average", "weighted average"]
+
+
 def test_pictures_of_other_parameters_are_not_shown(folder):
     run = RunDir(folder)
     files.write_json(run.evaluation("test"), files.read_json(run.evaluation("test")) | {"params_digest": "another"})
