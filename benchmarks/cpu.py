@@ -129,7 +129,8 @@ def main() -> None:
     name = "cpu-keras" if options.keras else "cpu"
     write(name, [*about, "", *lines])
     with (RESULTS / f"{name}.jsonl").open("a") as file:
-        file.write(json.dumps({"about": about, "options": vars(options), "images_per_s": results}) + "\n")
+        asked = {name: value for name, value in vars(options).items() if name != "data_dir"}
+        file.write(json.dumps({"about": about, "options": asked, "images_per_s": results}) + "\n")
 
 
 if __name__ == "__main__":
