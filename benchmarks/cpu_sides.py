@@ -75,13 +75,14 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
     import jax
 
     from cnnjax.config import Augment, Data, Experiment, Model, Optimizer
-    from cnnjax.core.mesh import by_batch, make_mesh, replicated
+    from cnnjax.core.mesh import make_mesh, replicated
     from cnnjax.data import Resident
     from cnnjax.models import convolution
     from cnnjax.models.base import find
     from cnnjax.optim import optimizers, schedules
-    from cnnjax.training.assemble import build_model, first_state, mesh_of, steps_per_dispatch
-    from cnnjax.training.step import Parts, train_step, train_steps
+    from cnnjax.training.assemble import build_model, dispatches, first_state, mesh_of, steps_per_dispatch
+    from cnnjax.training.loop import Length
+    from cnnjax.training.step import Parts
 
     make_mesh()  # as training does: before jax starts, memory and devices are settled
     entry, count = find(net), BATCH[net]
@@ -94,9 +95,6 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
         optimizer=optimizer,
         augment=Augment(normalize="unit"),
     )
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(count, *size)).astype(np.float32)
-    labels = rng.integers(0, entry.card.num_classes, count)
     parts = Parts(
         config=config,
         model=build_model(config),
@@ -107,14 +105,13 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
         views=lambda images, *_: images[None],
     )
     mesh = mesh_of(parts)
-    most, row = steps_per_dispatch(parts, None), {"position": np.arange(count)}
-    if most == 1:
-        batch = jax.device_put(row | {"images": images, "labels": labels}, by_batch(mesh))
-    else:
-        rows = [row | {"index": np.arange(count)}] * most
-        batch = next(Resident(Pictures(images, labels), mesh).dispatches(rows, [most], most))
+    most, rng = steps_per_dispatch(parts, None), np.random.default_rng(0)
+    images = rng.normal(size=(most * count, *size)).astype(np.float32)
+    source = Resident(Pictures(images, rng.integers(0, entry.card.num_classes, len(images))), mesh)
+    length = Length.of(config.train, pictures=len(images), batch_size=count)
+    function, batches = dispatches(config, source, length, most)
+    batch = next(batches)
     state = jax.jit(functools.partial(first_state, parts), out_shardings=replicated(mesh))()
-    function = train_step if most == 1 else train_steps
     step = jax.jit(functools.partial(function, parts=parts), donate_argnums=0, out_shardings=replicated(mesh))
     if options.plain:
         with convolution.plain():

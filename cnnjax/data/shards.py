@@ -193,17 +193,6 @@ class Split:
         return contents
 
 
-def shard_name(split: str, number: int, store: Store) -> str:
-    """Returns the file name of one shard."""
-    return f"{split}-{number:05d}.{'npy' if store == 'pixels' else 'array_record'}"
-
-
-def rule_of(config: Data) -> dict[str, Any]:
-    """Returns the options by which pictures are read, for `Dataset.rule`."""
-    names = ("resize", "size", "interpolation", "max_value", *LIMITS)
-    return {name: getattr(config, name) for name in names}
-
-
 class Chosen(Split):
     """Some pictures of a split, as if it had no others."""
 
@@ -218,3 +207,14 @@ class Chosen(Split):
 
     def gather(self, indices: HostArray, out: HostArray | None = None, *, threads: int = 1) -> HostArray:
         return self._split.gather(self._indices[indices], out, threads=threads)
+
+
+def shard_name(split: str, number: int, store: Store) -> str:
+    """Returns the file name of one shard."""
+    return f"{split}-{number:05d}.{'npy' if store == 'pixels' else 'array_record'}"
+
+
+def rule_of(config: Data) -> dict[str, Any]:
+    """Returns the options by which pictures are read, for `Dataset.rule`."""
+    names = ("resize", "size", "interpolation", "max_value", *LIMITS)
+    return {name: getattr(config, name) for name in names}

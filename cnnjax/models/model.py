@@ -40,20 +40,18 @@ class Forward(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What one picture's way through a net tells: shapes of logits and variables, the calls of modules, operations."""
+    """What one picture's way through a net tells.
+
+    Attributes:
+      logits, variables: their shapes.
+      calls: of modules.
+      steady: whether no convolution has a stride, holes or groups.
+    """
 
     logits: jax.ShapeDtypeStruct
     variables: Tree
     calls: tuple[Call, ...]
-    operations: Any
-
-    @property
-    def steady(self) -> bool:
-        """Whether no convolution has a stride, holes or groups."""
-        return all(
-            {*of["window_strides"], *of["lhs_dilation"], *of["rhs_dilation"], of["feature_group_count"]} == {1}
-            for of in (one.params for one in equations(self.operations) if one.primitive is lax.conv_general_dilated_p)
-        )
+    steady: bool
 
 
 @dataclass(frozen=True)
@@ -262,7 +260,11 @@ class Model:
         with nn.intercept_methods(calls):
             traced = jax.make_jaxpr(lambda key: self._trace(key), return_shape=True)
             operations, (logits, variables) = traced(jax.random.key(0))
-        return Trace(cast(Any, logits), cast(Any, variables), tuple(calls.rows), operations)
+        steady = all(
+            {*of["window_strides"], *of["lhs_dilation"], *of["rhs_dilation"], of["feature_group_count"]} == {1}
+            for of in (one.params for one in equations(operations) if one.primitive is lax.conv_general_dilated_p)
+        )
+        return Trace(cast(Any, logits), cast(Any, variables), tuple(calls.rows), steady)
 
 
 def from_flat(flat: Mapping[str, Any]) -> Tree:

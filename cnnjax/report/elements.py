@@ -71,13 +71,7 @@ def table(head: Sequence[str], rows: Rows, *, caption: str, sortable: bool = Fal
     """
     kind = ' class="sortable"' if sortable else ""
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body, bottom = (
-        "".join(
-            f'<tr><th scope="row">{_cell(first)}</th>{"".join(f"<td>{_cell(value)}</td>" for value in others)}</tr>'
-            for first, *others in part
-        )
-        for part in (rows, foot)
-    )
+    body, bottom = ("".join(_line(*cells) for cells in part) for part in (rows, foot))
     last = f"<tfoot>{bottom}</tfoot>" if bottom else ""
     return scrolling(f"<table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody>{last}</table>", caption)
 
@@ -87,6 +81,11 @@ def scrolling(content: str, caption: str) -> str:
     text = escape(caption)
     inside = f'<div class="scroll" tabindex="0" role="region" aria-label="{text}">{content}</div>'
     return f'<p class="caption">{text}</p>{inside}'
+
+
+def _line(first: Any, *others: Any) -> str:
+    cells = "".join(f"<td>{_cell(value)}</td>" for value in others)
+    return f'<tr><th scope="row">{_cell(first)}</th>{cells}</tr>'
 
 
 def _cell(value: Any) -> str:

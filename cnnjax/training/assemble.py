@@ -86,34 +86,37 @@ def assemble(config: Experiment, dataset: Dataset, length: Length, *, look: Eval
     Args:
       look: how evaluation looks at a picture; None: one centre crop, which is what training validates by.
     """
-    look = look or Evaluate()
-    model = build_model(config, multi_label=dataset.multi_label)
-    size, statistics = model.input_size[:2], dataset.statistics
-    seen = look.input_size or size
-    if seen != size and look.views != "dense":
-        model = _at_size(model, seen)
+    model, statistics = build_model(config, multi_label=dataset.multi_label), dataset.statistics
     return Parts(
         config=config,
-        model=model,
         optimizer=optimizers.optimizer(config.optimizer, decay=not config.train.overfit),
         schedule=schedules.schedule(config.optimizer, steps=length.steps, steps_per_epoch=length.steps_per_epoch),
         augment=pipeline.train_pipeline(
             as_levels(config.augment) if attacked(config) else config.augment,
             seed=config.train.seed,
             statistics=statistics,
-            input_size=size,
+            input_size=model.input_size[:2],
             plain=bool(config.train.overfit),
         ),
         normalise=lambda levels: normalise(levels, config.augment, statistics),
-        views=pipeline.eval_pipeline(
-            config.augment,
-            statistics=statistics,
-            input_size=seen,
-            views=views.VIEWS[look.views],
-            prepared_for=size if dataset.prepared else None,
-        ),
-        look=look,
+        **_evaluated(model, config, dataset, look or Evaluate()),
     )
+
+
+def _evaluated(model: Model, config: Experiment, dataset: Dataset, look: Evaluate) -> dict[str, Any]:
+    """The parts that depend on how evaluation looks at a picture: the views, and the net at their size."""
+    size = model.input_size[:2]
+    seen = look.input_size or size
+    pictures = pipeline.eval_pipeline(
+        config.augment,
+        statistics=dataset.statistics,
+        input_size=seen,
+        views=views.VIEWS[look.views],
+        prepared_for=size if dataset.prepared else None,
+    )
+    if seen != size and look.views != "dense":
+        model = _at_size(model, seen)
+    return {"model": model, "views": pictures, "look": look}
 
 
 def _at_size(model: Model, size: tuple[int, int]) -> Model:
@@ -146,7 +149,7 @@ def check_pictures(parts: Parts, dataset: Dataset) -> None:
     targets = spec((1, parts.model.num_classes), np.float32)
     jax.eval_shape(parts.augment, images, targets, spec((1,), np.uint32), sizes)
     jax.eval_shape(parts.views, images, sizes)
-    at_end = assemble(parts.config, dataset, Length(1, 1, 1, 1.0), look=parts.config.evaluate)
+    at_end = dataclasses.replace(parts, **_evaluated(parts.model, parts.config, dataset, parts.config.evaluate))
     for scale in at_end.look.scales:
         seen = jax.eval_shape(functools.partial(at_end.views, scale=scale), images, sizes)
         if at_end.look.views == "dense":  # which needs a map to move the head over

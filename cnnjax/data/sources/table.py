@@ -48,8 +48,7 @@ def _rows(table: Path) -> list[tuple[Path, list[str], str]]:
         lines = lines[1:]
     if not lines:
         raise UserError(f"{table} names no picture; write lines of path,label")
-    rows: list[tuple[Path, list[str], str]] = []
-    found: dict[str, tuple[list[str], str]] = {}
+    rows: dict[str, tuple[Path, list[str], str]] = {}
     for number, line in enumerate(lines, 1):
         split = split_named(line[2] if len(line) > 2 and line[2] else "train")
         labels = [label.strip() for label in line[1].split("|") if label.strip()] if len(line) > 1 else []
@@ -58,16 +57,13 @@ def _rows(table: Path) -> list[tuple[Path, list[str], str]]:
         path = table.parent / line[0]
         if not path.is_file():
             raise UserError(f"{table} names {line[0]}, but there is no file {path}")
-        place = os.path.normpath(path)
-        if place in found and found[place] != (labels, split):
+        row = (path, labels, split)
+        if rows.setdefault(os.path.normpath(path), row)[1:] != row[1:]:
             raise UserError(
                 f"{table} names {line[0]} twice, with other labels or in another split; keep one of the lines "
                 "(several labels of one picture are written cat|dog)"
             )
-        if place not in found:
-            rows.append((path, labels, split))
-        found[place] = labels, split
-    return rows
+    return list(rows.values())
 
 
 def _labels(rows: list[list[str]], names: list[str], *, several: bool) -> HostArray:
