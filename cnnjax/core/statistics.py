@@ -63,15 +63,14 @@ class Moments:
         self.products = np.zeros((channels, channels))
 
     def add(self, image: np.ndarray) -> None:
-        # A product of two bytes fits into 16 bits, and sums of whole numbers below 2^53 are exact in any order. float64
-        # takes two to three times as long, and BLAS would set threads of its own against those of the caller.
-        bands = image.reshape(-1, image.shape[2]).T.astype(np.uint16, order="C")
-        self.count += bands.shape[1]
-        self.total += bands.sum(1, dtype=np.uint64)
-        for band in range(len(bands)):
-            products = (bands[band] * bands[band:]).sum(1, dtype=np.uint64)
-            self.products[band, band:] += products
-            self.products[band + 1 :, band] += products[1:]
+        # uint32 holds the sum of 65,536 products of two bytes, and float64 that of whole numbers below 2^53. BLAS, for
+        # floats, takes twice as long, and would set threads of its own against those of the caller.
+        pixels = image.reshape(-1, image.shape[2])
+        self.count += len(pixels)
+        for start in range(0, len(pixels), 1 << 16):
+            bands = pixels[start : start + (1 << 16)].T.astype(np.uint32, order="C")
+            self.total += bands.sum(1, dtype=np.uint32)
+            self.products += np.einsum("ip,jp->ij", bands, bands)
 
     def to_json(self) -> dict[str, Any]:
         return {"count": self.count, "total": self.total.tolist(), "products": self.products.tolist()}

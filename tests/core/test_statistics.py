@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from cnnjax.core.statistics import Statistics
+from cnnjax.core.statistics import Moments, Statistics
 
 
 def moments(pixels):
@@ -51,3 +51,17 @@ def test_one_channel_and_flat_pictures():
 def test_json_round_trip(pixels):
     ours = Statistics.from_moments(*moments(pixels))
     assert Statistics.from_json(json.loads(json.dumps(dataclasses.asdict(ours)))) == ours
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 1), (300, 400, 3), (70, 50, 13)])
+@pytest.mark.parametrize("white", [False, True])
+def test_moments_are_exact(shape, white):
+    """All white, more than 65,536 pixels would not fit into 32 bits together."""
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8) if not white else np.full(shape, 255, np.uint8)
+    ours = Moments(shape[2])
+    ours.add(image)
+    ours.add(image[:3])
+    count, total, products = moments(np.concatenate([image, image[:3]]).reshape(-1, shape[2]).astype(np.int64))
+    assert ours.count == count
+    np.testing.assert_array_equal(ours.total, total)
+    np.testing.assert_array_equal(ours.products, products)
