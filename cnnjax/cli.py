@@ -5,6 +5,7 @@ when stopped. Errors are one sentence; `--debug` shows the traceback.
 """
 
 import contextlib
+import os
 import signal
 import sys
 import tempfile
@@ -30,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug, name = "--debug" in words, ""
     flag: flags.FlagValues | None = None
     try:
-        with _told_of_sigterm():
+        with _told_of_sigterm(), _printed():
             if not words or words[0] in ("--help", "-h", "help"):
-                print(_help(), flush=True)
+                print(_help())
                 return 0 if words else 2
             if words[0] == "--version":
                 print(cnnjax.__version__)
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
             return verb.run(flag, overrides, rest) or 0
     except BrokenPipeError:  # predict ... | head
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python prints the rest when it ends, and fails
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if debug and not isinstance(error, (Stopped, KeyboardInterrupt)):
@@ -62,6 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sentence, status = _verdict(error, workdir)
         print(f"cnnjax: {sentence}", file=sys.stderr)
         return status
+
+
+@contextlib.contextmanager
+def _printed() -> Iterator[None]:
+    """Has what was printed leave the buffer here, where a pipe that nobody reads is known."""
+    yield
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager
