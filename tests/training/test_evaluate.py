@@ -308,6 +308,21 @@ def test_an_ensemble_is_of_runs_that_were_tested_on_the_same_pictures(tmp_path):
     assert same["gain"] == 0
 
 
+def test_an_ensemble_is_of_one_file_of_arrays_at_any_size(tmp_path):
+    """Pictures of arrays are called by numbers, in every file."""
+    rng = np.random.default_rng(0)
+    for name, file, size in (("a", "a", None), ("b", "b", None), ("small", "a", (6, 6))):
+        images = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+        if size is None:
+            np.savez(tmp_path / f"{file}.npz", images=images, labels=np.arange(40) % 2)
+        fit = {"resize": "squash", "size": size} if size else {}
+        source = Data(source=f"arrays:{tmp_path / file}.npz", batch_size=8, **fit)
+        untrained(Experiment(data=source, model=Model(name="softmax")), tmp_path / name, tmp_path / "data")
+    with pytest.raises(UserError, match="have other pictures for the split test"):
+        evaluate_ensemble([tmp_path / "a", tmp_path / "b"], data_dir=tmp_path / "data")
+    assert evaluate_ensemble([tmp_path / "a", tmp_path / "small"], data_dir=tmp_path / "data")["count"] == 8
+
+
 def test_predict_keeps_going_past_a_bad_file(home, tmp_path, pictures, capsys):
     images, _ = pictures
     folder = tmp_path / "pictures"
