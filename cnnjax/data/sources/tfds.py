@@ -6,6 +6,7 @@ around the original encoded pictures.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def _find(tfds: Any, name: str, data_dir: Path) -> Any:
 def _from_directory(tfds: Any, home: Path, name: str) -> Any:
     """A set that no installed builder knows: the version that is asked for, else the last by name."""
     place, _, version = name.partition(":")
-    versions = sorted(path.parent for path in (home / place).glob(f"{version or '*'}/dataset_info.json"))
+    there = sorted(path.parent for path in (home / place).glob("*/dataset_info.json"))
+    versions = [path for path in there if fnmatch(path.name, version or "*")]  # tfds has 1.*.* too
     return tfds.builder_from_directory(versions[-1]) if versions else None
 
 
