@@ -39,7 +39,7 @@ def study(
     pictures: Sequence[str | Path] = (),
     *,
     split: str | None = None,
-    count: int = 16,
+    count: int | None = None,
     methods: Sequence[str] = (),
     layer: str | None = None,
     class_name: str | None = None,
@@ -53,7 +53,7 @@ def study(
     Args:
       workdir: the run folder.
       pictures: files; or else a split.
-      split: train, val or test, of which `count` pictures are taken.
+      split: train, val or test, of which `count` pictures are taken; None: 16.
       methods: of METHODS and OTHERS; none: filters, feature maps and every attribution that fits the net.
       layer: whose feature maps, class activation maps, channels or field are asked for.
       class_name: None: the likeliest of each picture.
@@ -70,7 +70,9 @@ def study(
         raise UserError("explain takes picture files or --split, not both")
     if to is not None:
         files.require_folder(to, "--to")
-    _check_use(methods, pictures, split, layer)
+    if count and not split:
+        raise UserError(f"count={count} is of the pictures of a split; name one with --split, or leave it out")
+    _check_use(methods, pictures, split, layer, class_name)
     check_one_view(overrides)
     explainer = Explainer(open_run(workdir, checkpoint=checkpoint, overrides=overrides))
     if layer is not None:
@@ -80,7 +82,7 @@ def study(
     wanted = list(methods or _all_methods(explainer))
     work = _Work(explainer, Path(to) if to else explainer.run.folder.figures / "explain", layer)
     if {*METHODS, "feature_maps"} & set(wanted):
-        read = _read(explainer, pictures, split, count, data_dir)
+        read = _read(explainer, pictures, split, count or 16, data_dir)
         scores = explainer.scores(read)
         overview = f"overview_{split}.png" if split else "overview.png"
         work.of_pictures(read, scores, explainer.targets(scores, class_name), wanted, overview)
@@ -94,7 +96,9 @@ def study(
     return work.found
 
 
-def _check_use(methods: Sequence[str], pictures: Any, split: str | None, layer: str | None) -> None:
+def _check_use(
+    methods: Sequence[str], pictures: Any, split: str | None, layer: str | None, class_name: str | None
+) -> None:
     """What none of the methods that are asked for looks at would be left out without a word."""
     named = " and ".join(methods)
     if methods and (pictures or split) and not {*METHODS, "feature_maps"} & set(methods):
@@ -102,6 +106,9 @@ def _check_use(methods: Sequence[str], pictures: Any, split: str | None, layer: 
     layered = {name for name, method in METHODS.items() if method.layered} | {*OTHERS}
     if methods and layer and not (layered - {"cam", "filters"}) & set(methods):
         raise UserError(f"{named} is of no layer that could be chosen; leave out --layer={layer}")
+    classed = {*METHODS, *([] if layer else ["maximise"])}  # of a layer its channels are maximised
+    if methods and class_name and not classed & set(methods):
+        raise UserError(f"{named} is of no class; leave out --class={class_name}")
 
 
 def _all_methods(explainer: Explainer) -> list[str]:

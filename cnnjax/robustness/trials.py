@@ -60,7 +60,7 @@ def study(
     tests: Sequence[str] | None = None,
     attacks: Sequence[str] | None = None,
     epsilons: Sequence[float] | None = None,
-    steps: int = 10,
+    steps: int | None = None,
     target: str | Literal["least_likely"] | None = None,
     checkpoint: Which | None = None,
     data_dir: str | Path | None = None,
@@ -75,7 +75,7 @@ def study(
       tests: names of CHANGES, and "corruptions" for those of ImageNet-C; None: all, or none if attacks are named.
       attacks: names of ATTACKS; None: fgsm and pgd, or none if tests are named.
       epsilons: radii of the attacks, pixels of 0-1; None: EPSILONS.
-      steps: of pgd.
+      steps: of pgd and pgd_l2; None: 10.
       target: class that the attacks lead to, or least_likely: each picture's least likely one; None: away from the
         right one.
       checkpoint, data_dir, overrides: as of `run.evaluate`.
@@ -88,7 +88,7 @@ def study(
     if tests is None and attacks is None:
         tests, attacks = [*CHANGES, CORRUPTED], ["fgsm", "pgd"]
     tests, attacks = list(tests or ()), list(attacks or ())
-    _check(tests, attacks, epsilons, target)
+    _check(tests, attacks, epsilons, steps, target)
     check_one_view(overrides)
     mesh = make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
@@ -99,6 +99,7 @@ def study(
     if target and pictures.labels.ndim == 2:
         raise UserError("an attack has a target only where a picture has one label; leave out --target")
     subject = Subject(dataclasses.replace(run, variables=jax.device_put(run.variables, replicated(mesh))))
+    steps = steps or 10
     trials = _trials(subject, tests, attacks, epsilons, steps, target)
 
     chosen = np.sort(keys.generator(SEED, "robustness").permutation(len(pictures))[:count])
@@ -142,7 +143,13 @@ def table(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _check(tests: Sequence[str], attacks: Sequence[str], epsilons: Sequence[float] | None, target: str | None) -> None:
+def _check(
+    tests: Sequence[str],
+    attacks: Sequence[str],
+    epsilons: Sequence[float] | None,
+    steps: int | None,
+    target: str | None,
+) -> None:
     known = [*CHANGES, CORRUPTED]
     if unknown := [name for name in tests if name not in known]:
         raise UserError(f"unknown test {unknown[0]}{nearest(unknown[0], known)}")
@@ -152,6 +159,8 @@ def _check(tests: Sequence[str], attacks: Sequence[str], epsilons: Sequence[floa
         raise UserError(f"there is nothing to try; name tests ({', '.join(known)}) or attacks ({', '.join(ATTACKS)})")
     if not attacks and (epsilons is not None or target):
         raise UserError("an epsilon and a target belong to attacks; name some with --attack, such as fgsm,pgd")
+    if steps and not any(ATTACKS[name].iterated for name in attacks):
+        raise UserError(f"steps={steps} belong to an iterated attack; name one with --attack, such as pgd")
     if epsilons is not None and not (epsilons and all(0 < epsilon < math.inf for epsilon in epsilons)):
         raise UserError("an attack's epsilons are numbers above 0, in pixels of 0-1")
 

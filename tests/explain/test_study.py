@@ -95,6 +95,9 @@ def test_mistakes_are_answered_by_a_sentence_and_nothing_is_written(trained, tmp
         (("--split", "test", "--method", "maximise,receptive_field"), "leave out --split"),
         ((picture, "--method", "saliency,filters", "--layer", "conv1"), "leave out --layer=conv1"),
         ((picture, "--method", "cam", "--layer", "conv1"), "leave out --layer=conv1"),
+        (("--method", "filters,receptive_field", "--class", "cats"), "is of no class; leave out --class=cats"),
+        (("--method", "maximise", "--layer", "conv1", "--class", "cats"), "is of no class"),
+        ((picture, "--count", "3"), "count=3 is of the pictures of a split"),
     ):
         status, out, err = call(capsys, "--workdir", run, "--to", tmp_path / "out", *words)
         assert (status, out) == (2, ""), words

@@ -119,6 +119,7 @@ def test_mistakes_are_told_in_a_sentence(run, capsys):
         (("--test", "rotation", "--epsilon", "0.1"), "belong to attacks"),
         (("--test", "rotation", "--config.evaluate.scales=0.9,1"), "leave out --config.evaluate.scales"),
         (("--test", "rotation", "--target", "b"), "belong to attacks"),
+        (("--test", "rotation", "--attack", "fgsm", "--steps", "20"), "steps=20 belong to an iterated attack"),
         (("--split", "tset"), "has no split tset; did you mean test?"),
     ):
         assert main(["robustness", "--workdir", str(run), *words]) == 2
