@@ -196,7 +196,7 @@ class Train:
     steps_per_dispatch: int | None = option(
         None,
         "steps the device takes in one go on resident pictures, at most; none: 32 on GPU and TPU, on a CPU 16 of light "
-        "nets without strides, of others 1, and never more than log_every",
+        "nets without strides, of others 1",
         low=1,
         high=1024,
     )

@@ -34,7 +34,7 @@ def tiny(archive):
         data=Data(source=f"arrays:{archive}", batch_size=16, val_fraction=0.2, class_names=("top", "middle", "bottom")),
         model=Model(name=NET),
         optimizer=Optimizer(name="sgd", lr=0.05),
-        train=Train(epochs=3, log_every=1, tensorboard=False),
+        train=Train(epochs=3, log_every=1, tensorboard=False, steps_per_dispatch=1),
         evaluate=Evaluate(report=False),
     )
     return lambda **changes: override(config, {key.replace("__", "."): value for key, value in changes.items()})
