@@ -2,7 +2,7 @@
 
     python -m cnnjax.main --config configs/mnist_mlp.py
 
-Hardware: two CPU cores, a minute. Published: 98.4 % in 20 epochs. Measured: 98.35 %,
+Hardware: two CPU cores, 35 s. Published: 98.4 % in 20 epochs. Measured: 98.35 %,
 log loss 0.11.
 """
 
