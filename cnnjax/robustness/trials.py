@@ -163,6 +163,9 @@ def _check(
         raise UserError(f"steps={steps} belong to an iterated attack; name one with --attack, such as pgd")
     if epsilons is not None and not (epsilons and all(0 < epsilon < math.inf for epsilon in epsilons)):
         raise UserError("an attack's epsilons are numbers above 0, in pixels of 0-1")
+    for what, given in (("test", tests), ("attack", attacks), ("epsilon", epsilons or ())):
+        if twice := [item for place, item in enumerate(given) if item in given[:place]]:
+            raise UserError(f"{what} {twice[0]} is given twice; name each once")
 
 
 def _trials(

@@ -120,6 +120,9 @@ def test_mistakes_are_told_in_a_sentence(run, capsys):
         (("--test", "rotation", "--config.evaluate.scales=0.9,1"), "leave out --config.evaluate.scales"),
         (("--test", "rotation", "--target", "b"), "belong to attacks"),
         (("--test", "rotation", "--attack", "fgsm", "--steps", "20"), "steps=20 belong to an iterated attack"),
+        (("--attack", "fgsm", "--epsilon", "0.1,0.2,0.10"), "epsilon 0.1 is given twice; name each once"),
+        (("--attack", "pgd,fgsm,pgd"), "attack pgd is given twice"),
+        (("--test", "blur,blur"), "test blur is given twice"),
         (("--split", "tset"), "has no split tset; did you mean test?"),
     ):
         assert main(["robustness", "--workdir", str(run), *words]) == 2
