@@ -24,7 +24,10 @@ from cnnjax.training.trained import Run, Which, open_run
 
 
 def open_runs(workdirs: Sequence[str | Path], **options: Any) -> list[Run]:
-    """Opens runs that tell the same classes apart; `options` are those of `open_run`."""
+    """Opens different runs that tell the same classes apart; `options` are those of `open_run`."""
+    folders = [Path(workdir).resolve() for workdir in workdirs]
+    if twice := [str(workdirs[place]) for place, folder in enumerate(folders) if folder in folders[:place]]:
+        raise UserError(f"{twice[0]} is given twice and would count twice in the mean; name each run once")
     runs = [open_run(workdir, **options) for workdir in workdirs]
     for run in runs[1:]:
         if run.classes != runs[0].classes:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import cv2
 import jax
@@ -283,6 +284,10 @@ def test_runs_that_do_not_fit_are_told(home, tmp_path, tiny):
         soup([home / "a", tmp_path / "other"], tmp_path / "soup")
     with pytest.raises(UserError, match="two runs or more"):
         soup([home / "a"], tmp_path / "soup")
+    (tmp_path / "link").symlink_to(home / "a")
+    for several in (lambda both: soup(both, tmp_path / "soup"), evaluate_ensemble, lambda both: predict(both, [])):
+        with pytest.raises(UserError, match=r"link is given twice .* name each run once"):
+            several([home / "a", tmp_path / "link"])
     assert not (tmp_path / "soup").exists()
     untrained(tiny(model__name="plain:fc4", data__class_names=("x", "y", "z")), tmp_path / "named")
     with pytest.raises(UserError, match="have other classes"):
@@ -304,7 +309,8 @@ def test_an_ensemble_is_of_runs_that_were_tested_on_the_same_pictures(tmp_path):
         untrained(Experiment(data=source, model=Model(name="softmax")), tmp_path / f"run{seed}", tmp_path / "data")
     with pytest.raises(UserError, match=r"have other pictures for the split test.*config\.data\.split_seed"):
         evaluate_ensemble([tmp_path / "run0", tmp_path / "run1"], data_dir=tmp_path / "data")
-    same = evaluate_ensemble([tmp_path / "run0", tmp_path / "run0"], data_dir=tmp_path / "data")
+    shutil.copytree(tmp_path / "run0", tmp_path / "copy")
+    same = evaluate_ensemble([tmp_path / "run0", tmp_path / "copy"], data_dir=tmp_path / "data")
     assert same["gain"] == 0
 
 
