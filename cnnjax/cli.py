@@ -5,6 +5,7 @@ when stopped. Errors are one sentence; `--debug` shows the traceback.
 """
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -93,6 +94,8 @@ def _told_of_sigterm() -> Iterator[None]:
 def _verdict(error: BaseException, workdir: str | None) -> tuple[str, int]:
     if isinstance(error, UserError):
         return str(error), 2
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of whatever was named: a run, a recipe
+        return f"{error.filename} is too long a name for this file system; give a shorter one", 2
     if isinstance(error, RunError):
         where = f"; its log is {RunDir(workdir).metrics}" if workdir and RunDir(workdir).metrics.is_file() else ""
         return f"{error}{where}", 1

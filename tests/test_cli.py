@@ -15,6 +15,7 @@ from PIL import Image
 from cnnjax.cli import main
 
 ROOT = Path(__file__).parents[1]
+LONG = 300 * "x"
 RECIPE = """
 from cnnjax.config import Data, Experiment, Model, Train
 config = Experiment(
@@ -148,6 +149,10 @@ def test_summary_without_data(capsys):
         (["predict", "--workdir", "nowhere", "x.png"], "no run folder"),
         (["train", "--config", "{recipe}", "--config.optimizer.name=adma"], "did you mean adam"),
         (["train", "--config", "{recipe}", "--workdir", "pets.py/x"], "pets.py is no folder; name another"),
+        (["train", "--config", "{recipe}", "--workdir", LONG], "bytes there; name another folder with --workdir"),
+        (["train", "--config", "{recipe}", "--data_dir", LONG], "is too long a name"),
+        (["train", "--config", LONG], "is too long a name for this file system; give a shorter one"),
+        (["evaluate", "--workdir", LONG], "is too long a name"),
         (["summary", "--model", "mlp", "--config.train.epochs=1"], "overrides belong to a recipe"),
         (["summary", "--config", "{recipe}", "--num_classes", "3"], "belong to --model"),
         (["summary", "--config", "{recipe}", "--config.model.name=knn"], "knn has no layers"),

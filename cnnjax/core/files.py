@@ -97,6 +97,9 @@ def obstacle(folder: str | Path) -> str:
     existing = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
     if not existing.is_dir():
         return f"{existing} is no folder"
+    longest = os.pathconf(existing, "PC_NAME_MAX")
+    if any(len(os.fsencode(part)) > longest for part in path.parts):
+        return f"a name may have {longest} bytes there"
     return "" if os.access(existing, os.W_OK | os.X_OK) else f"{existing} cannot be written"
 
 

@@ -152,6 +152,8 @@ def test_a_folder_that_cannot_be_is_told(tmp_path, monkeypatch):
     for path in ("t.csv", "t.csv/x/y", "nowhere"):
         with pytest.raises(UserError, match=r"cannot be used, since .* is no folder; name another folder with --to"):
             require_folder(tmp_path / path, "--to")
+    with pytest.raises(UserError, match=r"since a name may have \d+ bytes there; name another folder with --to"):
+        require_folder(tmp_path / "new" / (300 * "x") / "deep", "--to")
     require_folder(tmp_path / "new" / "deep", "--to")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(UserError, match=rf"since {tmp_path} cannot be written; name another folder with --to"):
