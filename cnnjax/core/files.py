@@ -110,15 +110,14 @@ def require_folder(folder: str | Path, flag: str) -> None:
 
 
 @contextmanager
-def alone(folder: Path, *, busy: str = "", waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def alone(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
     """Makes a folder and holds it; what is still empty at the end, and was made here, is removed.
 
     The lock is on the folder itself, so nothing is left over, not even by a killed process; as it follows the folder
     when that is renamed or removed, it counts only while what is held is still at this path.
 
     Args:
-      busy: what a UserError says where another process holds the folder; "": wait for it.
-      waiting: called before the wait.
+      busy: called where another process holds the folder, before the wait for it; an error from it ends that.
     """
     while True:
         new = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -131,10 +130,7 @@ def alone(folder: Path, *, busy: str = "", waiting: Callable[[], None] | None = 
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if busy:
-                    raise UserError(busy) from None
-                if waiting:
-                    waiting()
+                busy()
                 fcntl.flock(handle, fcntl.LOCK_EX)
             except OSError as error:
                 if error.errno not in NO_LOCKS:

@@ -60,7 +60,7 @@ def prepare(config: Data, data_dir: str | Path | None = None) -> Dataset:
         partial = home / f".partial-{kind}-{stamp_of(config.source)[:12]}"
         writer = Writer(config, source, splits, shape, store, partial)
         try:
-            with files.alone(partial, waiting=lambda: logs.say(f"waiting: another run prepares {config.source}")):
+            with files.alone(partial, busy=lambda: logs.say(f"waiting: another run prepares {config.source}")):
                 if not (ready := _ready(whole, ours)):
                     writer.require_space()  # which counts what is there: nobody else may be writing it
                     ready = ours if writer.write().skipped else whole

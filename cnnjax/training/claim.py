@@ -22,8 +22,13 @@ from cnnjax.training.trained import saved_config, saved_dataset
 def alone(run: RunDir) -> AbstractContextManager[None]:
     """Holds the run folder: two trainings in one would destroy each other's checkpoints."""
     files.require_folder(run.root, "--workdir")
-    busy = f"another training is at work in {run.root}; wait until it ends, or name another folder with --workdir"
-    return files.alone(run.root, busy=busy)
+
+    def refuse() -> None:
+        raise UserError(
+            f"another training is at work in {run.root}; wait until it ends, or name another folder with --workdir"
+        )
+
+    return files.alone(run.root, busy=refuse)
 
 
 def check_workdir(run: RunDir, config: Experiment) -> None:

@@ -99,20 +99,24 @@ def test_space_is_asked_of_the_nearest_folder_there_is(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def taken():
+    raise UserError("taken")
+
+
 def test_a_folder_is_held_by_one_and_leaves_nothing(tmp_path):
     folder = tmp_path / "runs" / "a"
-    with alone(folder, busy="taken"):
-        with pytest.raises(UserError, match=r"^taken$"), alone(folder, busy="taken"):
+    with alone(folder, taken):
+        with pytest.raises(UserError, match=r"^taken$"), alone(folder, taken):
             pass
         assert list(folder.iterdir()) == [], "who is refused removes nothing, and the lock is no file"
     assert list(tmp_path.iterdir()) == []
-    with alone(folder):
+    with alone(folder, taken):
         (folder / "result").touch()
-    with alone(folder):
+    with alone(folder, taken):
         pass
     assert list(folder.iterdir()) == [folder / "result"]
     (tmp_path / "mine").mkdir()
-    with alone(tmp_path / "mine"):
+    with alone(tmp_path / "mine", taken):
         pass
     assert (tmp_path / "mine").is_dir(), "it was there before"
 
@@ -121,11 +125,11 @@ def test_who_waits_for_a_folder_is_told(tmp_path):
     free, told = threading.Event(), []
 
     def wait():
-        with alone(tmp_path, waiting=lambda: (told.append("waits"), free.set())):
+        with alone(tmp_path, lambda: (told.append("waits"), free.set())):
             told.append("has it")
 
     other = threading.Thread(target=wait)
-    with alone(tmp_path, waiting=lambda: told.append("nobody is there")):
+    with alone(tmp_path, lambda: told.append("nobody is there")):
         other.start()
         assert free.wait(10)
         assert told == ["waits"]
@@ -139,10 +143,10 @@ def test_where_folders_cannot_be_locked_nobody_is_kept_out(tmp_path, monkeypatch
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with alone(tmp_path / "a", busy="taken"), alone(tmp_path / "a", busy="taken"):
+    with alone(tmp_path / "a", taken), alone(tmp_path / "a", taken):
         pass
     code = errno.EIO
-    with pytest.raises(OSError, match="Input/output"), alone(tmp_path / "a"):
+    with pytest.raises(OSError, match="Input/output"), alone(tmp_path / "a", taken):
         pass
 
 

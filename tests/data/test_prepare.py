@@ -214,8 +214,11 @@ def test_killed_preparation_goes_on(tmp_path, monkeypatch):
 def test_space_is_counted_while_nobody_else_writes(tmp_path, monkeypatch):
     held = []
 
+    def taken():
+        raise RuntimeError("taken")
+
     def require_space(folder, need, what):
-        with pytest.raises(UserError, match="taken"), files.alone(folder, busy="taken"):
+        with pytest.raises(RuntimeError, match="taken"), files.alone(folder, taken):
             pass
         held.append(need)
         raise UserError("no room")
