@@ -1,7 +1,7 @@
 """Several runs on one page: their figures, their curves in one panel, and what their configs differ in."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,10 @@ def render(
       published: {name, params, macs, top1} of nets to set beside them in the chart, top1 from 0 to 1.
     """
     named = dict(zip(titles(runs), runs, strict=True))
-    alike = len({(run.dataset.get("digest"), run.split) for run in runs}) == 1
     title = f"{len(runs)} runs compared" if len(runs) > 1 else f"{runs[0].name} beside published nets"
     body = (
         f"<header><h1>{escape(title)}</h1><p>{escape(', '.join(named))}</p></header><main>"
-        + section("summary", "Figures", _figures(named, networks, alike, beside))
+        + section("summary", "Figures", _figures(named, networks, beside))
         + section("curves", "Training", *drawn(lambda: [row(*_curves(named))]))
         + section("complexity", "Accuracy against complexity", *drawn(lambda: _bubbles(named, networks, published)))
         + section("classes", "Classes", _classes(named))
@@ -64,12 +63,20 @@ def titles(runs: Sequence[Collected]) -> list[str]:
     return [f"{'/'.join(parts)} ({place})" for place, parts in enumerate(paths, 1)]
 
 
-def _figures(
-    named: Mapping[str, Collected], networks: Sequence[Mapping[str, Any] | None], alike: bool, beside: Path
-) -> str:
+def _unlike(runs: Collection[Collected]) -> str:
+    """What keeps the runs' figures from ranking them, or ""."""
+    if len({(run.dataset.get("digest"), run.split) for run in runs}) > 1:
+        return "on the same pictures"
+    found = [run.evaluation for run in runs]
+    looks = {(each.get("views", "single"), *each.get("scales", [1.0])) for each in found}
+    return "with the same views and scales" if len(looks) > 1 else ""
+
+
+def _figures(named: Mapping[str, Collected], networks: Sequence[Mapping[str, Any] | None], beside: Path) -> str:
+    unlike = _unlike(named.values())
     measures = [item for item in MEASURES if any(run.evaluation.get(item[0]) is not None for run in named.values())]
     best = {}
-    for key, _, _, more in measures if alike else []:
+    for key, _, _, more in measures if not unlike else []:
         values = [run.evaluation[key] for run in named.values() if run.evaluation.get(key) is not None]
         best[key] = max(values) if more else min(values)
     rows = []
@@ -87,7 +94,7 @@ def _figures(
         cells.append(f"{run.metrics[-1]['epoch']:g}" if run.metrics else "-")
         rows.append(cells)
     head = ["run", "model", "split", *(item[1] for item in measures), "parameters", "multiply-adds", "epochs"]
-    text = "" if alike else "The runs were not evaluated on the same pictures: their figures do not rank them."
+    text = f"The runs were not evaluated {unlike}: their figures do not rank them." if unlike else ""
     caption = "Small print: 95 % intervals by the bootstrap over pictures"
     return note(text) + table(head, rows, caption=caption + ("; the best in bold" if best else ""))
 

@@ -242,6 +242,24 @@ def test_comparison(tmp_path):
     assert any(have.get("aria-label") == "Loss of all runs over the epochs" for have in page.all("svg"))
 
 
+def test_the_best_is_marked_where_figures_rank_the_runs(tmp_path):
+    roots = [tmp_path / name for name in "ab"]
+    for seed, root in enumerate(roots):
+        write_run(root, seed=seed)
+    evaluation = RunDir(roots[1]).evaluation("test")
+    for changes, told in (
+        ({}, ""),
+        ({"views": "ten_crop"}, "not evaluated with the same views and scales: their figures do not rank them"),
+        ({"views": "single", "scales": [0.9, 1.0]}, "not evaluated with the same views and scales"),
+    ):
+        files.write_json(evaluation, files.read_json(evaluation) | changes)
+        page = Page(report.write_comparison(roots, tmp_path / "c.html", networks=[None, None]).read_text())
+        assert bool(page.all("span", **{"class": "best"})) == (not told)
+        text = "".join(page.text)
+        assert told in text
+        assert ("do not rank" in text) == bool(told)
+
+
 def test_verb(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["report", str(folder)]) == 0
