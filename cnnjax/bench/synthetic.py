@@ -32,7 +32,7 @@ def dataset_of(config: Experiment, pictures: int = PICTURES) -> Dataset:
         counts={"train": pictures},
         shape=(height, width, channels),
         store="pixels",
-        rule=rule_of(options) | {"resize": "pad" if options.resize == "pad" else "none"},
+        rule=rule_of(options) | ({"resize": "center", "size": (height, width)} if options.resize == "auto" else {}),
         statistics=Statistics.from_json(
             {
                 "mean": np.full(channels, 127.5),

@@ -3,13 +3,16 @@
 import json
 import math
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+from cnnjax import recipes
 from cnnjax.bench import measure, peaks
 from cnnjax.bench import plan as planning
+from cnnjax.bench.synthetic import dataset_of
 from cnnjax.cli import main
 from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
 from cnnjax.core.meters import input_bound
@@ -17,7 +20,7 @@ from cnnjax.data.shards import Split
 from cnnjax.models import summary
 from cnnjax.recipes import override
 from cnnjax.run import train
-from cnnjax.training.assemble import build_model
+from cnnjax.training.assemble import build_model, resolve
 
 BATCH, SHAPE = 16, (12, 12, 3)
 
@@ -52,6 +55,19 @@ def recipe(config, tmp_path, monkeypatch):
 
 def listing(folder):
     return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "configs").glob("*.py")), ids=lambda path: path.stem
+)
+def test_every_recipe_that_states_its_shapes_can_be_made_up(path):
+    config = recipes.load(str(path)).config
+    if config.model.input_size is None:
+        return
+    resolved = resolve(config, dataset_of(config))
+    assert (resolved.data.resize, resolved.data.size) == (config.data.resize, config.data.size)
+    fitted = override(config, {"data.resize": "auto"})
+    assert resolve(fitted, dataset_of(fitted)).data.resize == "center"
 
 
 @pytest.mark.parametrize("flags", [[], ["--augment"]])
