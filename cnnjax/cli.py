@@ -169,7 +169,7 @@ def _verb_help(name: str, verb: Verb) -> str:
     lines = [f"cnnjax {name}: {verb.what}", "", f"  {verb.example}", ""]
     lines += [f"  --{flag:14} {text}" for flag, text in _texts(verb).items()]
     if verb.overrides:
-        of = "of the recipe, in any order" if "config" in verb.flags else "that leaves what was trained as it is"
+        of = "of the recipe, in any order" if "config" in verb.flags else "that has no part in the training"
         lines += ["", f"  --config.SECTION.KEY=VALUE overrides an option {of}; for all options:"]
         lines += ["  cnnjax train --config FILE --print_config"]
     return "\n".join(lines)

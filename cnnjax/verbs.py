@@ -33,7 +33,8 @@ TEXTS = {
     "epsilon": "comma-separated radii of the attacks, pixels of 0-1",
     "target": "class that attacks lead to, or least_likely; default: away from the right one",
     "image": "picture file; more may follow as arguments",
-    "layer": "an inner layer, as summary lists them; default: the last one with a map",
+    "layer": "an inner layer, as --method receptive_field lists them; default: the last with a map, of feature_maps "
+    "the first too",
     "method": "comma-separated: cam, grad_cam, grad_cam_plus_plus, saliency, guided_backprop, integrated_gradients, "
     "smoothgrad, occlusion, filters, feature_maps; default: of these all that fit; or maximise, receptive_field",
     "class": "the class to explain; default: the likeliest of each picture",
@@ -42,7 +43,7 @@ NUMBERS = {
     "pictures": "in the training split, which tells how many steps its epochs are",
     "num_classes": "how many classes; default: the model's own",
     "repeat": "train so many seeds, each in a folder of its own",
-    "top": "how many classes a picture",
+    "top": "how many classes a picture; default 5",
     "count": "how many pictures of the split",
     "steps": "how many steps",
     "max_params": "leave out larger models",
@@ -141,8 +142,7 @@ def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]
     workdirs = _workdirs(flag)
     if not paths:
         raise UserError("predict needs pictures; name files or folders after the flags")
-    if flag.json and flag.csv:
-        raise UserError("--json and --csv both want stdout; give one of them")
+    _one_of(flag, "json", "csv")
     from cnnjax import run
     from cnnjax.core import logs
 
@@ -292,6 +292,7 @@ def _radii(text: str | None) -> list[float] | None:
 
 
 def _models(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    _one_of(flag, "json", "markdown")
     from cnnjax.models.catalogue import catalogue, listing, markdown
 
     rows = catalogue(flag.filter or "", max_params=flag.max_params, max_macs=flag.max_macs)
@@ -326,6 +327,11 @@ def _needed(flag: flags.FlagValues, name: str) -> str:
     if not value:
         raise UserError(f"--{name} is missing; give the {flag[name].help}")
     return value
+
+
+def _one_of(flag: flags.FlagValues, one: str, other: str) -> None:
+    if flag[one].value and flag[other].value:
+        raise UserError(f"--{one} and --{other} both want stdout; give one of them")
 
 
 def _workdirs(flag: flags.FlagValues) -> list[str]:
@@ -389,7 +395,7 @@ VERBS = {
         overrides=False,
         says={
             "workdir": "run folder, or several, A,B,C; the same as A B C after the verb",
-            "to": "file to write; default: report.html in the run folder, of several runs comparison.html here",
+            "to": "file to write; default: report.html in the run folder; of several, or --published, comparison.html",
         },
     ),
     "predict": Verb(
@@ -408,6 +414,7 @@ VERBS = {
         files=True,
         says={
             "to": "folder to write; default: figures/explain in the run folder",
+            "split": "train, val or test, in the place of picture files",
             "count": "how many pictures of the split; default 16",
         },
     ),
@@ -464,7 +471,7 @@ VERBS = {
         "how fast a recipe trains here, and what it waits for",
         ("config", "data_dir", "synthetic", "augment", "input_only", "steps", "json"),
         "cnnjax bench --config configs/lenet_digits.py --synthetic",
-        says={"steps": "how many to measure; default: about ten seconds of them"},
+        says={"steps": "how many to measure, up to whole dispatches; default: about ten seconds of them"},
     ),
     "convert": Verb(
         _convert,

@@ -338,6 +338,7 @@ def test_help_names_all_that_a_list_can_have():
     [
         (("soup",), "--workdir is missing; give the run folders, A,B,C"),
         (("predict", "a.png"), "--workdir is missing; give the run folder, or several"),
+        (("models", "--json", "--markdown"), "--json and --markdown both want stdout; give one of them"),
         (("report", "a", "--config.train.seed=1"), "report reads no recipe, so it takes no --config.train.seed"),
     ],
 )

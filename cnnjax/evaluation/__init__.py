@@ -2,7 +2,7 @@
 
 Before it: training, whose checkpoint it takes; after it: report, which reads what it wrote. views (which crops of a
 picture are averaged) -> metrics (sums over a batch) -> split (means over a whole split, or its probabilities) ->
-calibrate, report, predictions (what is made of those).
+calibrate, report, predictions, errors, gallery (what is made of those). neighbours compares pictures or features.
 """
 
 from cnnjax.evaluation.metrics import summarise, sums
