@@ -66,6 +66,16 @@ def test_files_that_are_named_exist():
         assert inside.exists(), name
 
 
+def test_nets_are_counted():
+    from cnnjax.models.base import MODELS
+
+    nets, families = re.search(
+        r"^(\d+) nets of (\d+) families", (ROOT / "README.md").read_text(), re.MULTILINE
+    ).groups()
+    own = [entry.card.family for name, entry in MODELS.items() if "/" not in name and entry.home.startswith("cnnjax.")]
+    assert (len(own), len(set(own))) == (int(nets), int(families))
+
+
 def test_python_example_runs(tmp_path, monkeypatch):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
