@@ -305,6 +305,10 @@ def _validate_together(config: Experiment) -> None:
             "config.augment.flip=true and config.augment.alternate=true are two rules for one mirror; choose one",
         ),
         (
+            augment.normalize == "fixed" or (augment.mean, augment.std) == (None, None),
+            f"config.augment.mean and std belong to config.augment.normalize=fixed, not to {augment.normalize}",
+        ),
+        (
             not augment.pad or augment.crop == "random",
             f"config.augment.pad={augment.pad} belongs to config.augment.crop=random, not to {augment.crop}",
         ),

@@ -236,7 +236,8 @@ def test_out_of_range(key, value, answer):
 @pytest.mark.parametrize("key", [key for key, item in options().items() if item.metadata["low"] is not None])
 def test_both_ends_of_every_range_are_kept(key):
     low, high = (options()[key].metadata[end] for end in ("low", "high"))
-    roomy = override(Experiment(), {"data.val_fraction": 0, "data.test_fraction": 0, "data.resize": "auto"})
+    fitting = {"data.val_fraction": 0, "data.test_fraction": 0, "data.resize": "auto", "augment.normalize": "fixed"}
+    roomy = override(Experiment(), fitting)
     default = flat(roomy)[key]
     length = {"data.size": 2, "model.input_size": 3, "optimizer.drop_epochs": 1}.get(
         key, len(default) if isinstance(default, tuple) else None
@@ -263,6 +264,10 @@ def test_both_ends_of_every_range_are_kept(key):
         (Experiment(optimizer=Optimizer(schedule="step")), "needs config.optimizer.drop_epochs, such as 30,60,80"),
         (Experiment(optimizer=Optimizer(drop_epochs=(60.0, 30.0))), "config.optimizer.drop_epochs must rise"),
         (Experiment(train=Train(epochs=0.0)), "config.train.epochs=0 trains nothing"),
+        (
+            Experiment(augment=Augment(std=(255.0,))),
+            "mean and std belong to config.augment.normalize=fixed, not to auto",
+        ),
         (Experiment(train=Train(loss="mse", label_smoothing=0.1)), "belongs to config.train.loss=softmax, not to mse"),
     ],
 )

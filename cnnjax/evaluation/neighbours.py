@@ -88,9 +88,13 @@ def nearest(train: HostArray, queries: HostArray, k: int = 1, metric: Metric = "
     if train.dtype != np.uint8 or queries.dtype != np.uint8:
         raise TypeError(f"pictures must be uint8, not {train.dtype} and {queries.dtype}")
     if not 1 <= k <= len(train):
-        raise UserError(f"k must be from 1 to {len(train):,}, the number of training pictures; it is {k}")
+        raise UserError(
+            f"config.model.neighbours={k} must be from 1 to {len(train):,}, the number of training pictures"
+        )
     if metric == "l2" and train.shape[1] > np.iinfo(np.int32).max // 255**2:
-        raise UserError(f"pictures of {train.shape[1]:,} values are too large for l2 (33,025 at most); take l1")
+        raise UserError(
+            f"pictures of {train.shape[1]:,} values are too large for l2 (33,025 at most); set config.model.metric=l1"
+        )
     pictures, found = jax.device_put(train), []
     rows = [indices for indices, _ in batches(len(queries), QUERIES)]
     with logs.progress("comparing", len(rows)) as tick:

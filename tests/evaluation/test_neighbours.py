@@ -107,12 +107,14 @@ def test_evaluate_counts_every_picture_once(digits):
 def test_what_cannot_be_compared_is_refused(digits):
     train, labels, queries, _ = digits
     for k in (0, 1201):
-        with pytest.raises(UserError, match=r"k must be from 1 to 1,200, the number of training pictures; it is"):
+        with pytest.raises(UserError, match=rf"model.neighbours={k} must be from 1 to 1,200, the number"):
             neighbours.nearest(train, queries, k)
     with pytest.raises(TypeError, match="uint8"):
         neighbours.nearest(train / 255, queries)
     large = np.zeros((2, 105, 105, 3), np.uint8)
-    with pytest.raises(UserError, match=r"33,075 values are too large for l2 \(33,025 at most\); take l1"):
+    with pytest.raises(
+        UserError, match=r"33,075 values are too large for l2 \(33,025 at most\); set config.model.metric=l1"
+    ):
         neighbours.nearest(large, large)
     with pytest.raises(UserError, match="several labels"):
         neighbours.evaluate(Fake(train=(train, np.eye(10, dtype=np.uint8)[labels]), test=(queries, labels)))
