@@ -327,8 +327,8 @@ def _nearest_neighbours(config: Experiment, run: RunDir, data_dir: str | Path | 
             "config.model.name=knn classifies test or validation pictures, and there are neither; set "
             "config.data.test_fraction above 0"
         )
-    claim.describe_run(run, config, dataset)
     found = neighbours.evaluate(dataset, config.model.neighbours, config.model.metric, split=split)
+    claim.describe_run(run, config, dataset)
     report = {"split": split, **found, "neighbours": config.model.neighbours, "metric": config.model.metric}
     files.write_json(run.evaluation(split), report)
     logs.say(f"{split}: top-1 {report['top1']:.2%} on {report['count']:,} pictures, {config.model.neighbours} nearest")

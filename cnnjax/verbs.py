@@ -22,7 +22,7 @@ TEXTS = {
     "model": "a registered model, package.module:Class or plain:PATTERN",
     "input": "HxWxC, such as 224x224x3; default: the model's own",
     "arch": "model of the weights, such as resnet50; cnnjax models lists them",
-    "from": "file of weights: .safetensors, .weights.h5, or .pth with --allow_pickle",
+    "from": "file of weights: .safetensors, .h5, or with --allow_pickle .pth, .pt, .bin",
     "to": "file or folder to write",
     "source": "whose names the file uses: torchvision, timm, cadene or keras; default: found from the keys",
     "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",

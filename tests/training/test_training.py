@@ -294,6 +294,9 @@ def test_nearest_neighbours_leave_a_folder_of_figures(tiny, tmp_path):
         train(tiny(model__name="knn", model__neighbours=1), tmp_path / "run")
     with pytest.raises(UserError, match="learned nothing"):
         open_run(tmp_path / "run")
+    with pytest.raises(UserError, match=r"model.neighbours=1000 must be from 1 to"):
+        train(tiny(model__name="knn", model__neighbours=1000), tmp_path / "many")
+    assert not (tmp_path / "many").exists()
 
 
 def test_nearest_neighbours_need_pictures_to_classify(tiny, tmp_path, archive):
