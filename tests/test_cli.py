@@ -351,10 +351,10 @@ def test_what_is_missing_or_too_much(capsys, words, sentence):
 def test_the_table_of_a_report_has_figures_alone():
     from cnnjax import tables
 
-    report = {"top1": 0.5, "top5": None, "scales": [1.0], "classes": ["a", "b"], "confusion": [[1, 0], [0, 1]]}
+    report = {"top1": 17 / 18, "top5": None, "scales": [1.0], "classes": ["a", "b"], "confusion": [[1, 0], [0, 1]]}
     shown = tables.evaluation(report | {"per_class": [{"name": "a"}], "intervals": {"top1": [0.25, 0.75]}})
     assert [line.split() for line in shown.splitlines()] == [
-        ["top1", "0.5", "0.25", "to", "0.75"],
+        ["top1", "0.944444", "0.25", "to", "0.75"],
         ["top5", "-"],
         ["scales", "[1.0]"],
     ]
