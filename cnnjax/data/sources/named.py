@@ -99,7 +99,7 @@ def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
             for split, (images, labels) in FILES.items()
         }
         return Source(CLASSES[kind], splits)
-    return _cifar(folder, home, config)
+    return _cifar(folder, home)
 
 
 def _inflated(folder: Path, name: str, home: Home) -> bytes:
@@ -143,7 +143,7 @@ def _fetch(name: str, folder: Path, home: Home, digest: str) -> Path:
 # ---------------------------------------------------------------- CIFAR
 
 
-def _cifar(folder: Path, home: Home, config: Data) -> Source:
+def _cifar(folder: Path, home: Home) -> Source:
     ((name, digest),) = home.digests.items()
     path = folder / name
     if not path.is_file():
