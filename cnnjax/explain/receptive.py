@@ -1,17 +1,13 @@
-"""Receptive fields: which pixels a unit of an inner layer can see, calculated and measured."""
+"""Receptive fields: which pixels a unit of an inner layer can see, calculated from the net's operations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from cnnjax.core import trees
 from cnnjax.core.arrays import Array, Tree
-from cnnjax.explain.cams import as_map
 from cnnjax.explain.spans import Sight, Span, collapse, walk
 from cnnjax.models import Model
 from cnnjax.models.convolution import plain
@@ -82,38 +78,6 @@ def receptive_fields(model: Model) -> dict[str, Field]:
     return {name: fields[name] for name in shapes if name in fields}
 
 
-def measured_field(model: Model, layer: str, *, draws: int = 16) -> Box:
-    """Returns the pixels by which the middle unit of a layer has a gradient, in any of some random pictures.
-
-    The weights are positive and keep the mean, so that no ReLU is off and nothing cancels; levels are small enough for
-    activations that saturate. Only a max-pool hides pixels, other ones in each picture, whose few bright pixels win
-    at the edge too, where a padding has darkened the means.
-    """
-    shape = layers(model)[layer]
-    rng = np.random.default_rng(0)
-    flat = {path: _passing(rng, path, leaf.shape) for path, leaf in trees.flatten(model.shapes()).items()}
-    variables: Tree = {"params": {}, "batch_stats": {}} | trees.unflatten(flat)
-    images = jnp.asarray(1e-3 * rng.lognormal(sigma=2.0, size=(draws, *model.input_size)), jnp.float32)
-    weights = jnp.asarray(rng.uniform(0.5, 1.5, shape[-1]), jnp.float32)
-
-    @jax.jit
-    def gradient(variables: Tree, images: Array) -> Array:
-        def middle(images: Array) -> Array:
-            values = look_inside(model, variables, images, [layer])[1][layer]
-            if values.ndim > 2:
-                values = as_map(values)
-                values = values[:, values.shape[1] // 2, values.shape[2] // 2]
-            return (values * weights).sum()
-
-        return jax.grad(middle)(images)
-
-    hit = np.asarray((gradient(variables, images) != 0).any((0, 3)))
-    rows, columns = np.flatnonzero(hit.any(1)), np.flatnonzero(hit.any(0))
-    if not len(rows):
-        return 0, 0, 0, 0
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
-
-
 def table(fields: Mapping[str, Field]) -> str:
     """The fields for a terminal."""
     lines: list[tuple[str, ...]] = [("layer", "map", "field", "stride", "middle unit sees")]
@@ -124,10 +88,3 @@ def table(fields: Mapping[str, Field]) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(5)]
     lines.insert(1, tuple("-" * width for width in widths))
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def _passing(rng: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Weights that let everything through: kernels that average, unit scales, no bias."""
-    if path.endswith("/kernel"):
-        return rng.uniform(0.5, 1.5, shape).astype(np.float32) / np.float32(max(prod(shape[:-1]), 1))
-    return np.full(shape, 0.0 if path.endswith(("bias", "mean")) else 1.0, np.float32)

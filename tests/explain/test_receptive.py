@@ -1,15 +1,61 @@
 """Receptive fields: published ones, by the recursion of a row of layers, and measured by gradient."""
 
+from math import prod
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from cnnjax.explain.receptive import measured_field, receptive_fields, table
+from cnnjax.core import trees
+from cnnjax.explain.cams import as_map
+from cnnjax.explain.receptive import receptive_fields, table
 from cnnjax.models import create_model
-from cnnjax.models.inside import open_up
+from cnnjax.models.inside import layers, look_inside, open_up
 
 
 def fields_of(name, **options):
     model = open_up(create_model(name, **options))
     return model, receptive_fields(model)
+
+
+def measured_field(model, layer):
+    """Returns the pixels by which the middle unit of a layer has a gradient, in any of some random pictures.
+
+    The weights are positive and keep the mean, so that no ReLU is off and nothing cancels; levels are small enough for
+    activations that saturate. Only a max-pool hides pixels, other ones in each picture, whose few bright pixels win
+    at the edge too, where a padding has darkened the means.
+    """
+    shape = layers(model)[layer]
+    rng = np.random.default_rng(0)
+    flat = {path: _passing(rng, path, leaf.shape) for path, leaf in trees.flatten(model.shapes()).items()}
+    variables = {"params": {}, "batch_stats": {}} | trees.unflatten(flat)
+    images = jnp.asarray(1e-3 * rng.lognormal(sigma=2.0, size=(16, *model.input_size)), jnp.float32)
+    weights = jnp.asarray(rng.uniform(0.5, 1.5, shape[-1]), jnp.float32)
+
+    @jax.jit
+    def gradient(variables, images):
+        def middle(images):
+            values = look_inside(model, variables, images, [layer])[1][layer]
+            if values.ndim > 2:
+                values = as_map(values)
+                values = values[:, values.shape[1] // 2, values.shape[2] // 2]
+            return (values * weights).sum()
+
+        return jax.grad(middle)(images)
+
+    hit = np.asarray((gradient(variables, images) != 0).any((0, 3)))
+    rows, columns = np.flatnonzero(hit.any(1)), np.flatnonzero(hit.any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _passing(rng, path, shape):
+    """Weights that let everything through: kernels that average, unit scales, no bias."""
+    if path.endswith("/kernel"):
+        return rng.uniform(0.5, 1.5, shape).astype(np.float32) / np.float32(max(prod(shape[:-1]), 1))
+    return np.full(shape, 0.0 if path.endswith(("bias", "mean")) else 1.0, np.float32)
 
 
 # Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks", table 1
