@@ -53,7 +53,8 @@ def study(
     Args:
       workdir: the run folder.
       pictures: files; or else a split.
-      split: train, val or test, of which `count` pictures are taken; None: 16.
+      split: train, val or test.
+      count: how many pictures of the split; None: 16.
       methods: of METHODS and OTHERS; none: filters, feature maps and every attribution that fits the net.
       layer: whose feature maps, class activation maps, channels or field are asked for.
       class_name: None: the likeliest of each picture.
