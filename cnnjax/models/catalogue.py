@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from cnnjax.core.errors import UserError
+from cnnjax.core.registry import nearest
 from cnnjax.models.base import MODELS
 from cnnjax.models.cards import aliases
 from cnnjax.models.model import create_model
@@ -14,11 +16,18 @@ def catalogue(text: str = "", *, max_params: int | None = None, max_macs: int | 
     Args:
       text: part of a name, here or in torchvision or timm, or of a family; "" for all.
       max_params, max_macs: leave out larger ones.
+
+    Raises:
+      UserError: nothing is called so.
     """
     called = {name: f"{name} {MODELS[name].card.family}" for name in sorted(MODELS)}
     for alias, name in aliases().items():
         called[name] += f" {alias}"
-    rows = [_row(name) for name, words in called.items() if text.lower() in words.lower()]
+    names = [name for name, words in called.items() if text.lower() in words.lower()]
+    if not names:
+        families = {MODELS[name].card.family for name in MODELS}
+        raise UserError(f"no model or family is called like {text}{nearest(text.lower(), {*called, *families})}")
+    rows = [_row(name) for name in names]
     return [
         row
         for row in rows

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cnnjax.core.errors import UserError
 from cnnjax.models import catalogue
 
 
@@ -27,3 +28,8 @@ def test_counts_that_stand_in_the_table_need_no_trace(monkeypatch):
     rows = catalogue.catalogue("resnet", max_params=3_000_000)
     assert "resnet20_cifar" in {row["name"] for row in rows}
     assert all(row["params"] <= 3_000_000 for row in rows)
+
+
+def test_a_filter_that_finds_nothing_is_answered_by_the_nearest_name():
+    with pytest.raises(UserError, match=r"no model or family is called like Eficientnet; did you mean efficientnet\?"):
+        catalogue.catalogue("Eficientnet")
