@@ -120,8 +120,13 @@ def alone(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
       busy: called where another process holds the folder, before the wait for it; an error from it ends that.
     """
     while True:
-        new = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        new = [path for path in folder.parents if not path.exists()]
+        try:
+            folder.mkdir(parents=True)
+            new = [folder, *new]
+        except FileExistsError:
+            if folder.exists() and not folder.is_dir():
+                raise
         try:
             handle = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:  # the other has renamed or removed it just now

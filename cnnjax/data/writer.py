@@ -33,7 +33,7 @@ FORMAT = 1  # a new layout of the shards: part of the key of every set, and of w
 SHARD_BYTES = 256 << 20  # of pixels
 ENCODED_SHARD = 4096  # pictures
 CHUNK = 32  # pictures a thread takes at once, fewer where they are large:
-CHUNK_BYTES = 8 << 20  # of decoded pixels
+CHUNK_BYTES = 2 << 20  # of pixels, so that no thread works long after the others
 
 Row = tuple[Any, tuple[int, int], str | None]
 """The bytes that are stored of a picture (its pixels or its file), its true size, and what is wrong with it."""

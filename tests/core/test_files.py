@@ -10,6 +10,7 @@ import shutil
 import stat
 import threading
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +120,21 @@ def test_a_folder_is_held_by_one_and_leaves_nothing(tmp_path):
     with alone(tmp_path / "mine", taken):
         pass
     assert (tmp_path / "mine").is_dir(), "it was there before"
+
+
+def test_a_folder_that_another_removes_meanwhile_is_ours_to_remove(tmp_path, monkeypatch):
+    folder, real = tmp_path / "a", Path.mkdir
+    folder.mkdir()
+
+    def mkdir(path, *args, **options):
+        if folder.exists():  # the other one ends just now
+            folder.rmdir()
+        real(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with alone(folder, taken):
+        assert folder.is_dir()
+    assert not folder.exists()
 
 
 def test_who_waits_for_a_folder_is_told(tmp_path):
