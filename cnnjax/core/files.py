@@ -121,14 +121,11 @@ def alone(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
     """
     while True:
         new = [path for path in folder.parents if not path.exists()]
-        try:
+        with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)
             new = [folder, *new]
-        except FileExistsError:
-            if folder.exists() and not folder.is_dir():
-                raise
         try:
-            handle = os.open(folder, os.O_RDONLY)
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:  # the other has renamed or removed it just now
             continue
         try:
