@@ -71,9 +71,16 @@ def test_smoke_variant_takes_three_steps(path, tmp_path, devices):
     assert [record["step"] for record in read_metrics(RunDir(tmp_path / "run").metrics)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in CONFIGS if path not in DEEP and path.stem != KNN], ids=lambda path: path.stem
-)
+# Nets whose likes are tried anyway: vgg_bn_fashion_mnist, own_pictures.
+ALIKE = {"vgg_fashion_mnist", "cnn4_bn_fashion_mnist", "euronet_eurosat"}
+SHALLOW = [
+    pytest.param(path, marks=[pytest.mark.slow] if path.stem in ALIKE else [], id=path.stem)
+    for path in CONFIGS
+    if path not in DEEP and path.stem != KNN
+]
+
+
+@pytest.mark.parametrize("path", SHALLOW)
 def test_recipe_trains_three_steps(path, tmp_path, devices):
     devices(1)
     recipe = recipes.load(str(path))

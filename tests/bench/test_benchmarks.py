@@ -18,7 +18,8 @@ def sides(monkeypatch):
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_cnnjax_side_of_the_cpu_race_trains(sides, plain):
+def test_cnnjax_side_of_the_cpu_race_trains(sides, plain, monkeypatch):
+    monkeypatch.setitem(sides.BATCH, "lenet5", 16)
     run = sides.cnnjax_side("lenet5", argparse.Namespace(plain=plain))
     assert run() == run() == 16 * sides.BATCH["lenet5"]  # as many steps a dispatch as training takes
 

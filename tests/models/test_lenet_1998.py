@@ -116,7 +116,7 @@ def test_every_parameter_is_reached_and_sizes_may_differ():
     model = create_model("lenet5_1998", 4, input_size=(30, 32, 3))
     variables, images = model.init(KEY), jax.random.normal(KEY, (4, 30, 32, 3))
     slope = jax.grad(lambda params: jax.nn.log_softmax(model.apply({"params": params}, images))[:, 0].sum())
-    gradients = slope(variables["params"])
+    gradients = jax.jit(slope)(variables["params"])
     assert [
         path for path, leaf in trees.flatten(gradients).items() if not np.all(np.isfinite(leaf) & (leaf != 0))
     ] == []
