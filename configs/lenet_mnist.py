@@ -7,9 +7,9 @@ and 1); published: 99.05 % without and 99.2 % with distortions (LeCun et al. 199
 
     python -m cnnjax.main --config configs/lenet_mnist.py:adversarial
 
-trains on adversaries of one step within 0.25 of each pixel (6 epochs, four times as long each). Measured on 1,000 test
-pictures: 95.9 %, after FGSM at 0.25 88.5 % and after ten steps of PGD 37.8 %; five epochs of the plain recipe: 99.0 %,
-9.1 % and 0.0 % (cnnjax robustness).
+trains on adversaries of one step within 0.25 of each pixel (6 epochs, 46 s on two cores). Measured on 1,000 test
+pictures: 96.4 %, after FGSM at 0.25 88.9 % and after ten steps of PGD 46.1 %; the plain recipe: 99.1 %, 22.1 % and
+0.0 % (cnnjax robustness).
 """
 
 from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
