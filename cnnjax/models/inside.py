@@ -40,12 +40,12 @@ def layers(model: Model) -> dict[str, tuple[int, ...]]:
 
 
 def check_layer(model: Model, name: str) -> None:
-    """Raises UserError, with the nearest names first, unless the net has a layer of this name."""
+    """Raises UserError, with the nearest name and the list of all, unless the net has a layer of this name."""
     known = layers(model)
     if name not in known:
         close = nearest(name, known)
-        rest = "" if close.startswith("; known") else f" The layers are {', '.join(known)}"
-        raise UserError(f"{model.name} has no layer {name}{close}{rest}")
+        hint = close if close.endswith("?") else "."
+        raise UserError(f"{model.name} has no layer {name}{hint} The layers are {', '.join(known)}")
 
 
 def look_inside(
