@@ -8,6 +8,7 @@ from math import isqrt
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
@@ -129,7 +130,11 @@ def _with_gradient(model: Model, variables: Tree, images: Array, targets: Array,
 
 
 def _depends(model: Model, variables: Tree, images: Array, targets: Array, names: tuple[str, ...]) -> dict[str, bool]:
-    shapes = layers(model)
+    shapes, rng = layers(model), np.random.default_rng(0)
+    # What a net begins with at zero, as a transformer's head, would hide from an untrained one what it depends on.
+    variables = jax.tree.map(
+        lambda leaf: leaf if np.any(leaf) else rng.normal(scale=0.02, size=leaf.shape).astype(leaf.dtype), variables
+    )
 
     @jax.jit
     def gradients(variables: Tree, images: Array) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from cnnjax.explain import cams, pixels
 from cnnjax.explain.methods import METHODS
 from cnnjax.models import create_model
 from cnnjax.models.inside import open_up
+from cnnjax.models.vit import Row, VisionTransformer
 from tests.explain.conftest import SQUARE
 
 TARGET = jnp.array([1])
@@ -121,3 +122,18 @@ def test_occlusion_against_a_loop():
 def test_one_output_for_two_classes():
     logits = jnp.array([[2.0], [-3.0]])
     assert pixels.score(logits, jnp.array([1, 0])).tolist() == [2.0, 3.0]
+
+
+class SmallTransformer(VisionTransformer):
+    row: Row = Row(patch=8, depth=2, width=16, heads=2)
+
+
+def test_what_a_transformer_looks_at_is_found_before_its_head_has_learned():
+    """Its head sees the class token alone, and begins at zero, where no score depends on anything."""
+    model = open_up(create_model(f"{__name__}:SmallTransformer", 4, input_size=(32, 32, 3)))
+    variables, images = model.init(jax.random.key(0)), jnp.ones((1, 32, 32, 3))
+    assert not np.any(variables["params"]["fc"]["kernel"])
+    untrained = cams.default_layer(model, variables, images, TARGET)
+    variables["params"]["fc"]["kernel"] = jax.random.normal(jax.random.key(1), (16, 4))
+    assert untrained == cams.default_layer(model, variables, images, TARGET)
+    assert "encoder_layer_1" in untrained
