@@ -127,6 +127,8 @@ def alone(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:  # the other has renamed or removed it just now
+            if folder.is_symlink():  # which leads nowhere, and will next time
+                raise
             continue
         try:
             try:

@@ -137,6 +137,12 @@ def test_a_folder_that_another_removes_meanwhile_is_ours_to_remove(tmp_path, mon
     assert not folder.exists()
 
 
+def test_a_link_to_nothing_is_no_folder_to_wait_for(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError), alone(tmp_path / "a", taken):
+        pass
+
+
 def test_who_waits_for_a_folder_is_told(tmp_path):
     free, told = threading.Event(), []
 
