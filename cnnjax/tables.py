@@ -21,7 +21,8 @@ def evaluation(report: Mapping[str, Any]) -> str:
             continue
         low_high = intervals.get(name)
         between = f"   {low_high[0]:.4g} to {low_high[1]:.4g}" if low_high else ""
-        shown[name] = f"{'-' if value is None else f'{value:.6g}' if isinstance(value, float) else value}{between}"
+        text = "-" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+        shown[name] = f"{text}{between}"
     width = max(map(len, shown))
     return "\n".join(f"{name:{width}} {text}" for name, text in shown.items())
 

@@ -17,7 +17,7 @@ from cnnjax.models.blocks import Conv, Dense, convolve
 from cnnjax.models.cards import Paper
 from cnnjax.models.initialisers import TORCH, Init
 from cnnjax.models.norm import BatchNorm
-from cnnjax.models.pooling import MaxPool, max_pool_by_index
+from cnnjax.models.pooling import MaxPool, max_pool
 
 gelu = partial(jax.nn.gelu, approximate=False)
 
@@ -108,7 +108,7 @@ class Airbench94(Classifier):
 
     def head(self, features: Array, train: bool = False) -> Array:
         window = (features.shape[1], features.shape[2])
-        largest = max_pool_by_index(features, window, window, ((0, 0), (0, 0)))[:, 0, 0]  # a tie is the first one's
+        largest = max_pool(features, window, window, ((0, 0), (0, 0)))[:, 0, 0]  # a tie is the first one's
         return self.fc(largest, train) * (HEAD_STEP / largest.shape[-1])
 
 

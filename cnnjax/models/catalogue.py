@@ -25,7 +25,7 @@ def catalogue(text: str = "", *, max_params: int | None = None, max_macs: int | 
         called[name] += f" {alias}"
     names = [name for name, words in called.items() if text.lower() in words.lower()]
     if not names:
-        families = {MODELS[name].card.family for name in MODELS}
+        families = {entry.card.family for entry in MODELS.values()}
         raise UserError(f"no model or family is called like {text}{nearest(text.lower(), {*called, *families})}")
     rows = [_row(name) for name in names]
     return [

@@ -34,9 +34,7 @@ class MaxPool(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        if math.prod(pair(self.window)) < 128 and jax.default_backend() in ("cpu", "gpu"):
-            return max_pool_by_index(inputs, *_windows(self, inputs))
-        return _pool(nn.max_pool, self, inputs)
+        return max_pool(inputs, *_windows(self, inputs))
 
 
 class MinPool(MaxPool):
@@ -61,7 +59,7 @@ class AvgPool(MaxPool):
         if self.count_padding and self.ceil and self.padding:
             raise ValueError("AvgPool cannot count some of its padding and not the rest: ceil, padding, count_padding")
         count = self.count_padding and self.padding != "same" and not self.ceil
-        return _pool(functools.partial(nn.avg_pool, count_include_pad=count), self, inputs)
+        return _pool(functools.partial(nn.avg_pool, count_include_pad=count), inputs, *_windows(self, inputs))
 
 
 Windows: TypeAlias = tuple[Two, Two, tuple[Two, Two]]
@@ -77,8 +75,14 @@ def _windows(layer: MaxPool, inputs: Array) -> Windows:
     return window, stride, around
 
 
-def _pool(function: Callable[..., Array], layer: MaxPool, inputs: Array) -> Array:
-    window, stride, around = _windows(layer, inputs)
+def max_pool(inputs: Array, window: Two, stride: Two, around: tuple[Two, Two]) -> Array:
+    """Max-pooling, by the index of the largest where that is faster and can count the window's values."""
+    if math.prod(window) < 128 and jax.default_backend() in ("cpu", "gpu"):
+        return max_pool_by_index(inputs, window, stride, around)
+    return _pool(nn.max_pool, inputs, window, stride, around)
+
+
+def _pool(function: Callable[..., Array], inputs: Array, window: Two, stride: Two, around: tuple[Two, Two]) -> Array:
     # By keyword: exporters to ONNX replace these functions and know no positional arguments.
     return function(inputs, window_shape=window, strides=stride, padding=around)
 

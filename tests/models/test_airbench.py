@@ -84,3 +84,17 @@ def test_the_largest_features_pass_their_gradient_on_however_xla_fuses():
     found = jax.jit(jax.grad(lambda images: model.apply(variables, images)[0, 0]))(images)
     assert np.count_nonzero(of_features) == features.shape[-1]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("side", [3, 12])  # 144 places are more than an index of 8 bits counts
+def test_each_feature_is_learned_where_it_is_largest(side):
+    model, kernel = create_model("airbench94"), jax.random.normal(KEY, (256, 10))
+    features = jax.random.normal(jax.random.key(1), (2, side, side, 256))
+
+    def logit(features):
+        variables = {"params": {"fc": {"kernel": kernel}}, "batch_stats": {}}
+        return model.apply(variables, features, method="head")[:, 0].sum()
+
+    gradient = np.asarray(jax.grad(logit)(features)).reshape(2, -1, 256)
+    assert (np.count_nonzero(gradient, 1) == 1).all()
+    np.testing.assert_array_equal(np.abs(gradient).argmax(1), np.asarray(features).reshape(2, -1, 256).argmax(1))
