@@ -7,6 +7,7 @@ line of JSON: {"images", "wall", "cpu"}.
 """
 
 import argparse
+import contextlib
 import functools
 import json
 import os
@@ -80,7 +81,7 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
     from cnnjax.models import convolution
     from cnnjax.models.base import find
     from cnnjax.optim import optimizers, schedules
-    from cnnjax.training.assemble import build_model, dispatches, first_state, mesh_of, steps_per_dispatch
+    from cnnjax.training.assemble import build_model, compiled, dispatches, first_state, mesh_of, steps_per_dispatch
     from cnnjax.training.loop import Length
     from cnnjax.training.step import Parts
 
@@ -112,12 +113,8 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
     function, batches = dispatches(config, source, length, most)
     batch = next(batches)
     state = jax.jit(functools.partial(first_state, parts), out_shardings=replicated(mesh))()
-    step = jax.jit(functools.partial(function, parts=parts), donate_argnums=0, out_shardings=replicated(mesh))
-    if options.plain:
-        with convolution.plain():
-            step = step.lower(state, batch).compile()
-    else:
-        step = step.lower(state, batch).compile()
+    with convolution.plain() if options.plain else contextlib.nullcontext():
+        step = compiled(function, parts, state, batch, mesh)
 
     def run() -> int:
         nonlocal state

@@ -266,6 +266,18 @@ class Model:
         )
         return Trace(cast(Any, logits), cast(Any, variables), tuple(calls.rows), steady)
 
+    @functools.cached_property
+    def solitary(self) -> bool:
+        """Whether a picture's way through the net in training depends neither on others of the batch nor on chance.
+
+        One's own modules may do what they like with a batch, so False for them.
+        """
+        if self.shapes()["batch_stats"] or not type(self.module).__module__.startswith(f"{__package__}."):
+            return False
+        image = jax.ShapeDtypeStruct((1, *self.input_size), jnp.float32)
+        drawn = jax.make_jaxpr(self.apply_train)(self.shapes(), image, jax.random.key(0))
+        return not any(one.primitive.name.startswith("random_") for one in equations(drawn))
+
 
 def from_flat(flat: Mapping[str, Any]) -> Tree:
     """Returns {"params", "batch_stats"} of leaves by path, the inverse of `trees.flatten`; either may be empty."""

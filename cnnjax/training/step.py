@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, PartitionSpec
 
 from cnnjax.config import Evaluate, Experiment
 from cnnjax.core import keys
@@ -30,6 +32,7 @@ class Parts:
       views: f(images uint8, sizes, scale) -> float32 [V, N, h, w, C], for evaluation.
       schedule: f(step) -> learning rate.
       look: how evaluation looks at a picture; one centre crop unless a run is opened to be evaluated otherwise.
+      apart: the devices that each take the gradient of their own pictures, by `_gradient_apart`; None: XLA decides.
     """
 
     config: Experiment
@@ -40,6 +43,7 @@ class Parts:
     normalise: Callable[[Array], Array]
     views: Callable[..., Array]
     look: Evaluate = field(default_factory=Evaluate)
+    apart: Mesh | None = None
 
 
 def as_targets(labels: Array, width: int) -> Array:
@@ -74,7 +78,8 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
         images, clean = _attack(state, images, targets, batch["position"], parts)
 
     def gradient(params: Tree) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
-        return _gradient(params, state.batch_stats, images, targets, key, parts)
+        find = _gradient if parts.apart is None else _gradient_apart
+        return find(params, state.batch_stats, images, targets, key, parts)
 
     if config.optimizer.name == "sam":
         grads, (batch_stats, sums) = sam_gradient(gradient, state.params, config.optimizer.sam_rho)
@@ -184,6 +189,27 @@ def _gradient(
     (total, batch_stats), sums = jax.lax.scan(micro, start, (images, targets, jax.random.split(key, count)))
     combined = {name: value.mean() if name == "dead_relu" else value.sum() for name, value in sums.items()}
     return jax.tree.map(lambda grad: grad / count, total), (batch_stats, combined)
+
+
+def _gradient_apart(
+    params: Tree, batch_stats: Tree, images: Array, targets: Array, key: Array, parts: Parts
+) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
+    """`_gradient` where no picture's forward pass knows of another: each device's own, summed as one array.
+
+    Where XLA shares a batch out, it sums array by array, and CPU devices wait for each other at each: on two cores
+    `mlp` trained 1.5 times as fast this way, LeNet-5 1.1 times.
+    """
+
+    def own(params: Tree, images: Array, targets: Array) -> tuple[Tree, dict[str, Array]]:
+        grads, (_, sums) = _gradient(params, batch_stats, images, targets, key, parts)
+        flat, unflatten = ravel_pytree((grads, sums))
+        grads, sums = unflatten(jax.lax.psum(flat, "data"))
+        return jax.tree.map(lambda grad: grad / jax.lax.axis_size("data"), grads), sums
+
+    whole, share = PartitionSpec(), PartitionSpec("data")
+    shared = jax.shard_map(own, mesh=parts.apart, in_specs=(whole, share, share), out_specs=whole, check_vma=False)
+    grads, sums = shared(params, images, targets)
+    return grads, (batch_stats, sums)
 
 
 def _loss(
