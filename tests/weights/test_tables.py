@@ -41,6 +41,12 @@ def test_another_form_is_refused_by_whatever_name(alias, source, tmp_path):
         convert(alias, tmp_path / "any.safetensors", tmp_path / "run", source=source)
 
 
+def test_polynets_pictures_are_squashed():
+    """Its accuracy was measured so: "378x378 resize without keeping the ratio, centre 331" (reference/models.json)."""
+    card = MODELS["polynet"].card
+    assert (card.resize, card.input_size[0], round(card.input_size[0] / card.crop)) == ("squash", 331, 378)
+
+
 def zeros(model, source):
     """A file of the model's names and shapes in its layout here, which takes no memory."""
     keys, flat = bridge.keys_of(model, source), trees.flatten(model.shapes())
