@@ -411,6 +411,22 @@ def test_a_head_for_the_same_classes_is_kept(converted):
     assert trees.digest(kept) == trees.digest(variables)
     renewed = trees.flatten(transfer.begin(fresh, model, str(folder / "run"), ("a", "b", "c")))
     np.testing.assert_array_equal(renewed["params/classifier_1/kernel"], fresh["params"]["classifier_1"]["kernel"])
+    single = create_model(NAME, 1)  # as the sigmoid loss makes of two classes
+    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), single.shapes())
+    begun = trees.flatten(transfer.begin(fresh, single, str(folder / "run"), ("cats", "dogs", "fish")))
+    assert not begun["params/classifier_1/kernel"].any()
+    np.testing.assert_array_equal(begun["params/features_0/kernel"], variables["params"]["features_0"]["kernel"])
+
+
+@pytest.mark.parametrize(
+    ("channels", "how"), [(1, "each their sum / 1"), (13, "these in turn, each divided by how often it comes")]
+)
+def test_what_becomes_of_the_first_convolution_is_said(converted, capsys, channels, how):
+    folder, _ = converted
+    model = create_model(NAME, 3, input_size=(224, 224, channels))
+    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), model.shapes())
+    transfer.begin(fresh, model, str(folder / "run"), ("cats", "dogs", "fish"))
+    assert f"params/features_0/kernel: made from 3 channels for {channels}, {how}" in capsys.readouterr().err
 
 
 def test_numbers_are_names_where_a_run_was_trained_on_digits(tmp_path):
