@@ -188,6 +188,8 @@ def test_classes_and_channels_are_read_from_the_file(tmp_path, capsys):
     assert main([*words, str(tmp_path / "run")]) == 0
     run = open_run(tmp_path / "run")
     assert (run.parts.model.num_classes, run.parts.model.input_size) == (5, (224, 224, 13))
+    assert run.config.augment.mean == run.config.augment.std == (127.5,) * 13
+    assert "normalised to -1 .. 1, since the means of 13 channels are not known" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "other"), "--num_classes", "7"]) == 0
     assert "new for 7 classes instead of 5" in capsys.readouterr().err
     assert open_run(tmp_path / "other").parts.model.num_classes == 7
