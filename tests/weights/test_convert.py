@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from cnnjax import recipes
+from cnnjax import recipes, verbs
 from cnnjax.cli import main
 from cnnjax.config import Data, Evaluate, Experiment, Model, Optimizer, Train
 from cnnjax.core import keys, trees
@@ -222,6 +222,12 @@ def test_whatever_does_not_fit_is_listed_and_nothing_is_written(converted, tmp_p
     assert "is not empty" in refused(
         capsys, "convert", "--arch", NAME, "--from", str(folder / "weights.safetensors"), "--workdir", str(folder)
     )
+
+
+def test_classes_of_one_name_are_told_apart_by_their_keys(tmp_path):
+    (tmp_path / "words.txt").write_text("n2012849\tcrane\nn1440764\ttench, Tinca tinca\nn3126707\tcrane\n\n")
+    names = ["crane (n2012849)", "tench, Tinca tinca", "crane (n3126707)"]
+    assert verbs._class_names(str(tmp_path / "words.txt")) == names
 
 
 def test_flags_that_cannot_be_meant_are_refused(converted, tmp_path, capsys):
