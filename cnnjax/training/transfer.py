@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import recipes
+from cnnjax.augment.normalise import normalise
 from cnnjax.config import Augment, Experiment
 from cnnjax.core import logs, trees
 from cnnjax.core.arrays import HostArray, Tree
@@ -51,7 +53,25 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
     if augment.normalize == "auto":
         taken = old.augment if folder is run else _fixed(old.augment, folder, data.channels)
         augment = dataclasses.replace(augment, normalize=taken.normalize, mean=taken.mean, std=taken.std)
+    elif folder is not run and augment.normalize in ("unit", "imagenet", "fixed"):
+        _compare(augment, old.augment, folder)
     return dataclasses.replace(config, data=data, model=model, augment=augment)
+
+
+def _compare(augment: Augment, old: Augment, folder: RunDir) -> None:
+    """Says where a recipe that names its own normalisation makes other values than the weights have learned from."""
+    statistics = saved_dataset(folder).statistics
+    levels = jnp.outer(jnp.array([0, 255]), jnp.ones(len(statistics.mean)))
+    seen = normalise(levels, old, statistics)
+    try:
+        other = not np.allclose(seen, normalise(levels, augment, statistics), atol=0.05)
+    except UserError:  # it has figures for other channels, of which the data will tell
+        return
+    if other:
+        logs.say(
+            f"config.augment.normalize={augment.normalize} makes other values of pictures than the weights of "
+            f"{folder.root} have learned from; config.augment.normalize=auto takes theirs"
+        )
 
 
 def _fixed(old: Augment, folder: RunDir, channels: int | None) -> Augment:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from cnnjax import recipes, verbs
+from cnnjax import recipes
 from cnnjax.cli import main
-from cnnjax.config import Data, Evaluate, Experiment, Model, Optimizer, Train
+from cnnjax.config import Augment, Data, Evaluate, Experiment, Model, Optimizer, Train
 from cnnjax.core import keys, trees
 from cnnjax.core.rundir import RunDir
 from cnnjax.data.decode import load
@@ -224,12 +224,6 @@ def test_whatever_does_not_fit_is_listed_and_nothing_is_written(converted, tmp_p
     )
 
 
-def test_classes_of_one_name_are_told_apart_by_their_keys(tmp_path):
-    (tmp_path / "words.txt").write_text("n2012849\tcrane\nn1440764\ttench, Tinca tinca\nn3126707\tcrane\n\n")
-    names = ["crane (n2012849)", "tench, Tinca tinca", "crane (n3126707)"]
-    assert verbs._class_names(str(tmp_path / "words.txt")) == names
-
-
 def test_flags_that_cannot_be_meant_are_refused(converted, tmp_path, capsys):
     folder, _ = converted
     words = ["convert", "--arch", NAME, "--from", str(folder / "weights.safetensors"), "--workdir"]
@@ -427,6 +421,19 @@ def test_a_head_for_the_same_classes_is_kept(converted):
 
 
 @pytest.mark.parametrize(
+    ("normalize", "channels", "other"), [("unit", 3, True), ("imagenet", 3, False), ("fixed", 13, False)]
+)
+def test_a_recipe_that_normalises_otherwise_is_told(converted, tmp_path, capsys, normalize, channels, other):
+    figures = {"mean": (0.0,) * channels, "std": (1.0,) * channels} if normalize == "fixed" else {}
+    config = Experiment(
+        augment=Augment(normalize=normalize, **figures), model=Model(name=NAME, init=str(converted[0] / "run"))
+    )
+    assert transfer.inherit(config, RunDir(tmp_path / "new")).augment == config.augment
+    said = f"config.augment.normalize={normalize} makes other values of pictures than the weights of"
+    assert (said in capsys.readouterr().err) == other
+
+
+@pytest.mark.parametrize(
     ("channels", "how"), [(1, "each their sum / 1"), (13, "these in turn, each divided by how often it comes")]
 )
 def test_what_becomes_of_the_first_convolution_is_said(converted, capsys, channels, how):
@@ -473,14 +480,6 @@ def test_damaged_and_quantised_files_of_pytorch(converted, tmp_path, capsys):
     # Parameters, as dict(net.named_parameters()) has them, are tensors that ask for a gradient.
     torch.save({key: torch.nn.Parameter(value) for key, value in state.items()}, tmp_path / "weights.pth")
     assert main(["convert", "--arch", NAME, *words]) == 0
-
-
-@pytest.mark.parametrize("channels", [1, 2, 13])
-def test_a_grey_picture_looks_the_same_through_other_channels(channels):
-    kernel = np.random.default_rng(0).standard_normal((3, 3, 3, 4), np.float32)
-    adapted = transfer.adapt_channels(kernel, channels)
-    assert adapted.shape == (3, 3, channels, 4)
-    np.testing.assert_allclose(adapted.sum(2), kernel.sum(2), atol=1e-5)
 
 
 def test_another_resolution_has_its_pictures_prepared_for_it(converted, pets):
