@@ -113,6 +113,7 @@ def test_a_folder_of_some_classes_is_held_against_the_outputs_of_those_names(con
     assert main(["robustness", *words, "--count", "2", "--attack", "fgsm", "--epsilon", "0.1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["attacks"]["fgsm"]["epsilons"] == [0.1]
     (tmp_path / "some" / "birds").symlink_to(pets / "cats")
+    assert "has 3 classes, of which birds is none of the run's 3" in refused(capsys, "evaluate", *words)
     (tmp_path / "some" / "cats").symlink_to(pets / "cats")
     told = refused(capsys, "evaluate", *words)
     assert "has 4 classes, of which birds is none of the run's 3" in told
