@@ -1,6 +1,7 @@
 """The verbs of the command line: each reads its flags, calls one function, and prints what it returns."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ TEXTS = {
     "to": "file or folder to write",
     "source": "whose names the file uses: torchvision, timm, cadene or keras; default: found from the keys",
     "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",
-    "classes": "file with a class name a line; default: numbers",
+    "classes": "file with a class name a line, or KEY TAB NAME; default: numbers",
     "filter": "part of a name or family",
     "test": "comma-separated: translation, rotation, scale, brightness, contrast, blur, noise, occlusion, corruptions",
     "attack": "comma-separated: fgsm, fgsm_l2, pgd, pgd_l2; with neither --test nor --attack all tests, fgsm and pgd",
@@ -217,17 +218,21 @@ def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
 
 
 def _class_names(path: str) -> list[str]:
-    """The lines of a text file that are not blank, of each what stands behind its last tab."""
+    """The lines of a text file that are not blank, of each what stands behind its last tab.
+
+    ImageNet's list, SYNSET TAB NAME, has two cranes: where a name repeats, what stands before the tab is added.
+    """
     if not Path(path).is_file():
         raise UserError(f"--classes={path} is no file; give one with a class name a line")
     try:
         lines = Path(path).read_text("utf-8").split("\n")
     except UnicodeDecodeError:
         raise UserError(f"--classes={path} is no text in UTF-8; give one with a class name a line") from None
-    names = [name for line in lines if (name := line.rpartition("\t")[2].strip())]
-    if not names:
+    rows = [(key.strip(), name.strip()) for key, _, name in (line.rpartition("\t") for line in lines) if name.strip()]
+    if not rows:
         raise UserError(f"--classes={path} is empty; give one with a class name a line")
-    return names
+    often = Counter(name for _, name in rows)
+    return [f"{name} ({key})" if key and often[name] > 1 else name for key, name in rows]
 
 
 def _explain(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:

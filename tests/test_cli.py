@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnjax import verbs
 from cnnjax.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -358,3 +359,9 @@ def test_the_table_of_a_report_has_figures_alone():
         ["top5", "-"],
         ["scales", "[1.0]"],
     ]
+
+
+def test_classes_of_one_name_are_told_apart_by_their_keys(tmp_path):
+    (tmp_path / "words.txt").write_text("n2012849\tcrane\nn1440764\ttench, Tinca tinca\nn3126707\tcrane\n\n")
+    names = ["crane (n2012849)", "tench, Tinca tinca", "crane (n3126707)"]
+    assert verbs._class_names(str(tmp_path / "words.txt")) == names

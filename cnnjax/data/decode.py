@@ -29,10 +29,10 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000"
 class BadPictureError(UserError):
     """A file that is no whole picture, or one over the limits."""
 
-    def __init__(self, name: str, reason: str):
+    def __init__(self, name: str, reason: str, remedy: str = ""):
         self.reason = reason
         super().__init__(
-            f"{name} is no whole picture ({reason}); mend or delete it, or set config.data.bad_pictures=skip"
+            f"{name} is no whole picture ({reason}); {remedy}mend or delete it, or set config.data.bad_pictures=skip"
         )
 
 
@@ -304,7 +304,8 @@ def _with_channels(image: HostArray, channels: int | None, name: str) -> HostArr
     if have == 3 and channels == 1:
         # ITU-R 601 luma, as Pillow's convert("L") has it
         return np.rint(image @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)[:, :, None]
-    raise BadPictureError(name, f"it has {have} channels, not {channels}")
+    remedy = f"if all have so many, set config.data.channels={have}; else "
+    raise BadPictureError(name, f"it has {have} channels, not {channels}", remedy)
 
 
 def _needed(config: Data) -> Size | None:

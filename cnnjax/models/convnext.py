@@ -99,8 +99,7 @@ class ConvNeXt(Classifier):
 
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 768 .. 2048]."""
-        images = self.chain_each(self.steps, images, train)
-        return images
+        return self.chain_each(self.steps, images, train)
 
     def head(self, features: Array, train: bool = False) -> Array:
         """[N, h, w, C] -> [N, num_classes]."""

@@ -180,9 +180,7 @@ class InvertedResidualNet(Classifier):
 
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, last]."""
-        values = images
-        values = self.chain_each(self.order, values, train)
-        return values
+        return self.chain_each(self.order, images, train)
 
     def head(self, features: Array, train: bool = False) -> Array:
         """[N, h, w, last] -> [N, num_classes]."""

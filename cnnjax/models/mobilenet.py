@@ -145,9 +145,7 @@ class MobileNetV1(Classifier):
 
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 1024 width]."""
-        values = images
-        values = self.chain_each(self.names, values, train)
-        return values
+        return self.chain_each(self.names, images, train)
 
     def head(self, features: Array, train: bool = False) -> Array:
         """[N, h, w, C] -> [N, num_classes]."""
@@ -194,9 +192,7 @@ class MobileNetV3(Classifier):
 
     def features(self, images: Array, train: bool = False) -> Array:
         """[N, H, W, C] -> [N, H / 32, W / 32, 576 or 960]."""
-        values = images
-        values = self.chain_each(self.names, values, train)
-        return values
+        return self.chain_each(self.names, images, train)
 
     def head(self, features: Array, train: bool = False) -> Array:
         """[N, h, w, C] -> [N, num_classes]."""

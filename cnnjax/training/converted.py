@@ -124,13 +124,16 @@ def _say_new(model: Model, new: frozenset[str], *, found: int | None, others: li
 
 
 def _say_pictures(model: Model, published: Weights | None) -> None:
-    """Says for which weights' pictures the run is made, and that it could be for others'."""
+    """Says for which weights' pictures the run is made, that it could be for others', and what they do not tell."""
+    height, width, channels = model.input_size
+    mean = (published or model.card).mean
+    unknown = mean is not None and len(mean) != channels
+    levels = f"; normalised to -1 .. 1, since the means of {channels} channels are not known" if unknown else ""
     if published is None:
-        height, width, _ = model.input_size
-        return logs.say(f"pictures as the card of {model.name} has them, {height} x {width}")
+        return logs.say(f"pictures as the card of {model.name} has them, {height} x {width}{levels}")
     known = len({row.tag for row in model.card.weights if row.source == published.source})
     more = f"; --tag names another of {known} sets" if known > 1 else ""
-    logs.say(f"pictures as for {published.source} {published.tag}, {published.side} x {published.side}{more}")
+    logs.say(f"pictures as for {published.source} {published.tag}, {published.side} x {published.side}{levels}{more}")
 
 
 def export(workdir: str | Path, path: str | Path, *, source: bridge.Source | None = None) -> None:

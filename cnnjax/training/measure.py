@@ -67,20 +67,20 @@ def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
 
 
 def _outputs(run: Run, dataset: Dataset) -> HostArray:
-    """The output of the run for each class of a data set: of the same name, or failing that of the same place.
+    """The output of the run for each class of a data set: of the same name, or where none is the run's, of its place.
 
     Raises:
-      UserError: the names are not the run's, and there are not as many classes as outputs.
+      UserError: some names are not the run's, or all, and there are not as many classes as outputs.
     """
     have, wanted = dataset.class_names, {name: place for place, name in enumerate(run.classes)}
     strange = [name for name in have if name not in wanted]
     if not strange:
         return np.array([wanted[name] for name in have], np.int32)
-    if len(have) != len(wanted):
+    if len(have) != len(wanted) or len(strange) < len(have):  # of names that are partly the run's, places mean nothing
         raise UserError(
             f"{run.config.data.source} has {len(have)} classes, "
             f"of which {strange[0]} is none of the run's {len(wanted)}; name them as the run does (convert "
-            "--classes FILE says how), or give as many, in the order of its outputs"
+            "--classes FILE says how), or give as many of other names, in the order of its outputs"
         )
     return np.arange(len(have), dtype=np.int32)
 

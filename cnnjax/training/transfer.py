@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import recipes
+from cnnjax.augment.normalise import normalise
 from cnnjax.config import Augment, Experiment
 from cnnjax.core import logs, trees
 from cnnjax.core.arrays import HostArray, Tree
@@ -51,7 +53,25 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
     if augment.normalize == "auto":
         taken = old.augment if folder is run else _fixed(old.augment, folder, data.channels)
         augment = dataclasses.replace(augment, normalize=taken.normalize, mean=taken.mean, std=taken.std)
+    elif folder is not run and augment.normalize in ("unit", "imagenet", "fixed"):
+        _compare(augment, old.augment, folder)
     return dataclasses.replace(config, data=data, model=model, augment=augment)
+
+
+def _compare(augment: Augment, old: Augment, folder: RunDir) -> None:
+    """Says where a recipe that names its own normalisation makes other values than the weights have learned from."""
+    statistics = saved_dataset(folder).statistics
+    levels = jnp.outer(jnp.array([0, 255]), jnp.ones(len(statistics.mean)))
+    seen = normalise(levels, old, statistics)
+    try:
+        other = not np.allclose(seen, normalise(levels, augment, statistics), atol=0.05)
+    except UserError:  # it has figures for other channels, of which the data will tell
+        return
+    if other:
+        logs.say(
+            f"config.augment.normalize={augment.normalize} makes other values of pictures than the weights of "
+            f"{folder.root} have learned from; config.augment.normalize=auto takes theirs"
+        )
 
 
 def _fixed(old: Augment, folder: RunDir, channels: int | None) -> Augment:
@@ -70,9 +90,9 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
     """Returns fresh `variables` with those of the run `init` laid over them, and says what stays fresh.
 
     Taken over is every leaf of the same shape, except the head (the leaves whose shape depends on the number of
-    classes) where the classes differ; one that was converted without their names serves as many others. A first
-    convolution for other channels is made from the old one: for one channel its sum over the old channels, for more the
-    old ones in turn, divided so that a grey picture gives the same maps.
+    classes) where the classes or the number of outputs differ; one that was converted without their names serves as
+    many others. A first convolution for other channels is made from the old one: for fewer its sum over the old
+    channels, shared out, for more the old ones in turn, divided so that a grey picture gives the same maps.
 
     Args:
       variables: {"params", "batch_stats"} as drawn for `model`.
@@ -86,7 +106,9 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
     old, new = trees.flatten(run.variables), trees.flatten(jax.device_get(variables))
     # Numbers stand for any classes in a converted run; in one that was trained here they are names, as of digits.
     unnamed = not run.dataset.prepared and run.classes == tuple(map(str, range(len(class_names))))
-    head = frozenset() if unnamed or tuple(class_names) == run.classes else model.head_leaves
+    same = unnamed or tuple(class_names) == run.classes
+    # Two classes have two outputs or, under the sigmoid loss, one.
+    head = frozenset() if same and run.parts.model.num_classes == model.num_classes else model.head_leaves
     fresh = []
     for path, leaf in new.items():
         if path in head or path not in old:
@@ -95,7 +117,7 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
             new[path] = np.asarray(old[path])
         elif leaf.ndim == 4 and _only_channels_differ(old[path].shape, leaf.shape):
             new[path] = adapt_channels(np.asarray(old[path]), leaf.shape[2])
-            logs.say(f"{path}: made from {old[path].shape[2]} channels for {leaf.shape[2]}")
+            logs.say(f"{path}: {_adapted(old[path].shape[2], leaf.shape[2])}")
         else:
             have, want = ("x".join(map(str, shape)) for shape in (old[path].shape, leaf.shape))
             raise UserError(
@@ -116,6 +138,12 @@ def adapt_channels(kernel: HostArray, channels: int) -> HostArray:
         return np.repeat(kernel.sum(2, keepdims=True) / channels, channels, axis=2)
     turn = np.arange(channels) % have
     return np.asarray(kernel[:, :, turn] / np.bincount(turn)[turn][:, None], kernel.dtype)
+
+
+def _adapted(have: int, channels: int) -> str:
+    """What `adapt_channels` does, in words."""
+    how = f"each their sum / {channels}" if channels < have else "these in turn, each divided by how often it comes"
+    return f"made from {have} channels for {channels}, {how}; a grey picture gives the same maps"
 
 
 def _only_channels_differ(old: tuple[int, ...], new: tuple[int, ...]) -> bool:

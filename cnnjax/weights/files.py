@@ -5,13 +5,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from cnnjax.core import files
+from cnnjax.core import files, logs
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.weights.hdf5 import read_keras
 
-WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")
-"""What PyTorch's DataParallel and compile put before every name."""
+WRAPPED = re.compile(r"^(module\.|_orig_mod\.|model\.)+")
+"""What PyTorch's DataParallel and compile put before every name, and a training module that holds the net."""
 
 PICKLES = (".pth", ".pt", ".bin")
 
@@ -82,8 +82,11 @@ def _read_torch(path: Path) -> dict[str, HostArray]:
         ) from error
     for wrapper in ("state_dict", "model_state_dict", "model"):  # of training scripts' checkpoints
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            if averaged := ", ".join(key for key in found if "ema" in str(key)):
+                logs.say(f"{path}: its {wrapper} is read; save {averaged} alone for the averaged weights")
             found = found[wrapper]
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise UserError(f"{path} is no state_dict; save model.state_dict()")
     # NumPy has no bfloat16; whole numbers stay what they are, for the bridge to tell.
-    return {key: (value.float() if value.is_floating_point() else value).numpy() for key, value in found.items()}
+    tensors = {key: value.detach() for key, value in found.items()}
+    return {key: (value.float() if value.is_floating_point() else value).numpy() for key, value in tensors.items()}

@@ -72,7 +72,7 @@ TIMM: dict[str, Names] = {
     "resnext": Names((INDEX,)),
     "wide_resnet": Names((INDEX,)),
     "senet": Names(((r"^layer0_", "layer0."), INDEX)),
-    "densenet": Names(DENSENET),
+    "densenet": DENSENET,
     "inception_v3": Names(),
     "inception_v4": Names((
         (r"\.branch3\.", ".branch3.1."), (r"\.branch(\d)_(\d)\.", numbers(".branch{}.{}.", 0, -1)),

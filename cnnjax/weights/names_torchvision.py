@@ -24,7 +24,7 @@ TORCHVISION: dict[str, Names] = {
     "resnet": Names((INDEX,)),
     "resnext": Names((INDEX,)),
     "wide_resnet": Names((INDEX,)),
-    "densenet": Names(DENSENET),
+    "densenet": DENSENET,
     "convnext": Names(
         rules=(
             (r"^stem\.", "features.0.0."), (r"^stem_norm\.", "features.0.1."),

@@ -22,11 +22,6 @@ def numbers(form: str, *steps: int) -> Callable[[re.Match[str]], str]:
 INDEX: Rule = (r"_(\d+)(?=\.)", r".\1")
 """layer1_0.conv1 -> layer1.0.conv1: the members of a list."""
 
-DENSENET: tuple[Rule, ...] = (
-    (r"^norm\.", "norm5."), (r"_denselayer", ".denselayer"), (r"^(?!classifier)", "features."),
-)  # fmt: skip
-"""PyTorch's DenseNets, torchvision's and timm's."""
-
 
 def rows(*depths: int) -> list[tuple[int, int, int]]:
     """(number in the net from 1, stage from 1, number in the stage from 0) of each block, by the stages' depths."""
@@ -58,3 +53,10 @@ class Names:
     trailing: Mapping[str, int] = field(default_factory=dict)
     unscaled: bool = False
     former: tuple[Rule, ...] = ()
+
+
+DENSENET = Names(
+    rules=((r"^norm\.", "norm5."), (r"_denselayer", ".denselayer"), (r"^(?!classifier)", "features.")),
+    former=((r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)", r"\1"),),
+)
+"""PyTorch's DenseNets, torchvision's and timm's; torchvision's published files still say norm.1 for norm1."""

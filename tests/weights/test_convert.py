@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from cnnjax import recipes
 from cnnjax.cli import main
-from cnnjax.config import Data, Evaluate, Experiment, Model, Optimizer, Train
+from cnnjax.config import Augment, Data, Evaluate, Experiment, Model, Optimizer, Train
 from cnnjax.core import keys, trees
 from cnnjax.core.rundir import RunDir
 from cnnjax.data.decode import load
@@ -113,6 +113,7 @@ def test_a_folder_of_some_classes_is_held_against_the_outputs_of_those_names(con
     assert main(["robustness", *words, "--count", "2", "--attack", "fgsm", "--epsilon", "0.1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["attacks"]["fgsm"]["epsilons"] == [0.1]
     (tmp_path / "some" / "birds").symlink_to(pets / "cats")
+    assert "has 3 classes, of which birds is none of the run's 3" in refused(capsys, "evaluate", *words)
     (tmp_path / "some" / "cats").symlink_to(pets / "cats")
     told = refused(capsys, "evaluate", *words)
     assert "has 4 classes, of which birds is none of the run's 3" in told
@@ -188,6 +189,8 @@ def test_classes_and_channels_are_read_from_the_file(tmp_path, capsys):
     assert main([*words, str(tmp_path / "run")]) == 0
     run = open_run(tmp_path / "run")
     assert (run.parts.model.num_classes, run.parts.model.input_size) == (5, (224, 224, 13))
+    assert run.config.augment.mean == run.config.augment.std == (127.5,) * 13
+    assert "normalised to -1 .. 1, since the means of 13 channels are not known" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "other"), "--num_classes", "7"]) == 0
     assert "new for 7 classes instead of 5" in capsys.readouterr().err
     assert open_run(tmp_path / "other").parts.model.num_classes == 7
@@ -411,6 +414,35 @@ def test_a_head_for_the_same_classes_is_kept(converted):
     assert trees.digest(kept) == trees.digest(variables)
     renewed = trees.flatten(transfer.begin(fresh, model, str(folder / "run"), ("a", "b", "c")))
     np.testing.assert_array_equal(renewed["params/classifier_1/kernel"], fresh["params"]["classifier_1"]["kernel"])
+    single = create_model(NAME, 1)  # as the sigmoid loss makes of two classes
+    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), single.shapes())
+    begun = trees.flatten(transfer.begin(fresh, single, str(folder / "run"), ("cats", "dogs", "fish")))
+    assert not begun["params/classifier_1/kernel"].any()
+    np.testing.assert_array_equal(begun["params/features_0/kernel"], variables["params"]["features_0"]["kernel"])
+
+
+@pytest.mark.parametrize(
+    ("normalize", "channels", "other"), [("unit", 3, True), ("imagenet", 3, False), ("fixed", 13, False)]
+)
+def test_a_recipe_that_normalises_otherwise_is_told(converted, tmp_path, capsys, normalize, channels, other):
+    figures = {"mean": (0.0,) * channels, "std": (1.0,) * channels} if normalize == "fixed" else {}
+    config = Experiment(
+        augment=Augment(normalize=normalize, **figures), model=Model(name=NAME, init=str(converted[0] / "run"))
+    )
+    assert transfer.inherit(config, RunDir(tmp_path / "new")).augment == config.augment
+    said = f"config.augment.normalize={normalize} makes other values of pictures than the weights of"
+    assert (said in capsys.readouterr().err) == other
+
+
+@pytest.mark.parametrize(
+    ("channels", "how"), [(1, "each their sum / 1"), (13, "these in turn, each divided by how often it comes")]
+)
+def test_what_becomes_of_the_first_convolution_is_said(converted, capsys, channels, how):
+    folder, _ = converted
+    model = create_model(NAME, 3, input_size=(224, 224, channels))
+    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), model.shapes())
+    transfer.begin(fresh, model, str(folder / "run"), ("cats", "dogs", "fish"))
+    assert f"params/features_0/kernel: made from 3 channels for {channels}, {how}" in capsys.readouterr().err
 
 
 def test_numbers_are_names_where_a_run_was_trained_on_digits(tmp_path):
@@ -446,16 +478,9 @@ def test_damaged_and_quantised_files_of_pytorch(converted, tmp_path, capsys):
     torch.save(state | {"classifier.1.bias": torch.zeros(3, dtype=torch.int8)}, tmp_path / "weights.pth")
     told = refused(capsys, "convert", "--arch", NAME, *words)
     assert "1 no floating-point numbers: classifier.1.bias (int8)" in told
-    torch.save(state, tmp_path / "weights.pth")
+    # Parameters, as dict(net.named_parameters()) has them, are tensors that ask for a gradient.
+    torch.save({key: torch.nn.Parameter(value) for key, value in state.items()}, tmp_path / "weights.pth")
     assert main(["convert", "--arch", NAME, *words]) == 0
-
-
-@pytest.mark.parametrize("channels", [1, 2, 13])
-def test_a_grey_picture_looks_the_same_through_other_channels(channels):
-    kernel = np.random.default_rng(0).standard_normal((3, 3, 3, 4), np.float32)
-    adapted = transfer.adapt_channels(kernel, channels)
-    assert adapted.shape == (3, 3, channels, 4)
-    np.testing.assert_allclose(adapted.sum(2), kernel.sum(2), atol=1e-5)
 
 
 def test_another_resolution_has_its_pictures_prepared_for_it(converted, pets):

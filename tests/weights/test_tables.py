@@ -1,5 +1,7 @@
 """The tables of published weights: every row of weights.csv is read by the model that it stands for."""
 
+import re
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -37,6 +39,12 @@ def test_another_form_is_refused_by_whatever_name(alias, source, tmp_path):
     name = aliases()[alias]
     with pytest.raises(UserError, match=f"is built otherwise than {name}; take {source}/{name}"):
         convert(alias, tmp_path / "any.safetensors", tmp_path / "run", source=source)
+
+
+def test_polynets_pictures_are_squashed():
+    """Its accuracy was measured so: "378x378 resize without keeping the ratio, centre 331" (reference/models.json)."""
+    card = MODELS["polynet"].card
+    assert (card.resize, card.input_size[0], round(card.input_size[0] / card.crop)) == ("squash", 331, 378)
 
 
 def zeros(model, source):
@@ -78,6 +86,19 @@ def test_a_convolution_for_a_head_tells_its_classes():
     state["head.fc.weight"] = state["head.fc.weight"][:, :, None, None]
     assert detect.classes_in(model, state, "timm") == 7
     assert detect.new_leaves(model, state, "timm") == model.head_leaves
+
+
+@pytest.mark.parametrize("source", ["torchvision", "timm"])
+def test_a_densenet_is_read_by_the_names_of_its_published_files(source):
+    """torchvision's loader renames them: "They are also in the checkpoints in model_urls"."""
+    model = create_model("densenet121", 2, input_size=(32, 32, 3))
+    state = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))(?=[12]\.)", r"\1.", key): leaf
+        for key, leaf in zeros(model, source).items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    assert detect.new_leaves(model, state, source) == set()
+    assert trees.flatten(bridge.read_variables(model, state, source)).keys() == trees.flatten(model.shapes()).keys()
 
 
 def test_names_of_a_keras_convnext_tell_its_classes():
