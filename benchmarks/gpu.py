@@ -44,7 +44,7 @@ def cnnjax_speed(net: str, batch: int, steps: int | None, smoke: bool) -> dict:
 
     size = (SMOKE[net],) * 2 + (3,) if smoke else create_model(net).input_size
     config = Experiment(
-        data=Data(source="fake:imagenet", batch_size=batch, size=size[:2]),
+        data=Data(source="fake:imagenet", batch_size=batch),
         model=Model(name=net, num_classes=1000, input_size=size),
         optimizer=Optimizer(name="sgd", lr=0.01, momentum=0.9, weight_decay=1e-4),
     )
