@@ -4,6 +4,7 @@ import json
 import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -179,6 +180,16 @@ def test_utilisation(monkeypatch):
     monkeypatch.setattr("cnnjax.bench.measure.peak", lambda kind, dtype: 1e9)
     assert measure.utilisation(4e9, 2.0, "float32", 8) == pytest.approx(0.25)
     assert measure.utilisation(None, 2.0, "float32", 8) is None
+
+
+def test_on_a_gpu_the_nets_own_operations_count(config, monkeypatch):
+    """Its compiler tells -1 for each call of a library, and convolutions are such."""
+    parts = SimpleNamespace(model=build_model(config), config=config)
+    compiled = SimpleNamespace(cost_analysis=lambda: {"flops": -2.0})
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    macs = 9 * 3 * 32 * 12 * 12 + 12 * 12 * 32 * 10 + 10 * 4
+    assert measure.operations(compiled, parts, 1) == 3 * 2 * macs * BATCH
+    assert measure.operations(compiled, None, 1) is None
 
 
 def test_plan(recipe, config, tmp_path, capsys):
