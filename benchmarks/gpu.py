@@ -128,6 +128,8 @@ def measured(library: str, net: str, batch: int, options: argparse.Namespace, ca
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(here.parents[1]), os.environ.get("PYTHONPATH", "")]),
         "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.94",
+        # Of several GPUs cnnjax would share the batch among all, PyTorch takes one.
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0],
         "JAX_COMPILATION_CACHE_DIR": f"{cache}/jax",
         "TORCHINDUCTOR_CACHE_DIR": f"{cache}/torch",
         "PYTORCH_ALLOC_CONF": "expandable_segments:True",

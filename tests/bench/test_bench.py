@@ -173,6 +173,8 @@ def test_remedy(share, given, says, monkeypatch):
 def test_utilisation(monkeypatch):
     assert peaks.peak("NVIDIA H100 80GB HBM3", "bfloat16") == 989e12
     assert peaks.peak("NVIDIA H100 PCIe", "bfloat16") == 756e12
+    assert peaks.peak("NVIDIA H200 NVL", "bfloat16") == 835e12
+    assert peaks.peak("NVIDIA H200", "bfloat16") == 989e12
     assert peaks.peak("TPU v5 lite", "bfloat16") == 197e12
     assert peaks.peak("TPU v5", "bfloat16") == 459e12
     assert peaks.peak("Tesla V100-SXM2-16GB", "bfloat16") is None
