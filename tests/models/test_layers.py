@@ -328,6 +328,12 @@ def test_gradients_are_summed_in_float32(layer, shape):
     assert {one.invars[0].aval.dtype for one in sums} == {jnp.dtype("float32")}
 
 
+@pytest.mark.parametrize("options", [{}, {"count_padding": False}, {"padding": "same"}, {"padding": 0, "ceil": True}])
+def test_means_stay_what_the_map_is(options):
+    pool = pooling.AvgPool(3, stride=2, **{"padding": 1, **options})
+    assert pool.apply({}, jnp.ones((1, 8, 8, 2), jnp.bfloat16)).dtype == jnp.bfloat16
+
+
 # ---------------------------------------------------------------- normalisation
 
 
