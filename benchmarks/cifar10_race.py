@@ -5,8 +5,8 @@
 
 By the rule of arXiv 2404.00498: reading the data, compilation and one warm-up run stand outside the clock; the order of
 the pictures, the first weights, the whitening, 200 steps and the evaluation with six views a picture inside. Pictures
-are read from prepared records, so a data_dir that was prepared elsewhere needs no decoder. The last line is one JSON
-document.
+are read from prepared records; a JPEG copy needs simplejpeg or Pillow, which look at some pictures even where it is
+prepared. The last line is one JSON document.
 """
 
 import argparse

@@ -44,7 +44,7 @@ def cnnjax_speed(net: str, batch: int, steps: int | None, smoke: bool) -> dict:
 
     size = (SMOKE[net],) * 2 + (3,) if smoke else create_model(net).input_size
     config = Experiment(
-        data=Data(source="fake:imagenet", batch_size=batch, size=size[:2]),
+        data=Data(source="fake:imagenet", batch_size=batch),
         model=Model(name=net, num_classes=1000, input_size=size),
         optimizer=Optimizer(name="sgd", lr=0.01, momentum=0.9, weight_decay=1e-4),
     )
@@ -128,6 +128,8 @@ def measured(library: str, net: str, batch: int, options: argparse.Namespace, ca
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(here.parents[1]), os.environ.get("PYTHONPATH", "")]),
         "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.94",
+        # Of several GPUs cnnjax would share the batch among all, PyTorch takes one.
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0],
         "JAX_COMPILATION_CACHE_DIR": f"{cache}/jax",
         "TORCHINDUCTOR_CACHE_DIR": f"{cache}/torch",
         "PYTORCH_ALLOC_CONF": "expandable_segments:True",

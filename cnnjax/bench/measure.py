@@ -25,6 +25,7 @@ from cnnjax.data import Dataset
 from cnnjax.data.feed import put
 from cnnjax.data.resident import take
 from cnnjax.data.stream import IN_FLIGHT
+from cnnjax.models import summarise
 from cnnjax.training import assemble
 from cnnjax.training.loop import Length
 from cnnjax.training.measure import input_advice
@@ -56,8 +57,8 @@ def bench(
 
     Returns:
       images_per_s; step_ms {median, p95}; compile_s; peak_memory_bytes (of a device; of the process on the CPU);
-      flops_per_step, as the compiler counts them (on a CPU some forms of convolutions multiply zeros too); mfu, their
-      share of the devices' peak, None where that is unknown;
+      flops_per_step, see `operations` (on a CPU some forms of convolutions multiply zeros too); mfu, their share of the
+      devices' peak, None where that is unknown;
       split, seconds a step: data_wait (of the host, for the next batch), transfer and compute (of one batch, each by
       itself, though they overlap in training), evaluation (of a batch of this size); verdict, one sentence; and what
       was measured.
@@ -129,6 +130,21 @@ def utilisation(flops: float | None, seconds: float, dtype: str, devices: int) -
     """The share of the devices' peak that a step of so many operations reaches, or None where either is unknown."""
     best = peak(jax.devices()[0].device_kind, dtype)
     return flops / seconds / (best * devices) if best and flops else None
+
+
+def operations(compiled: Any, parts: Parts | None, devices: int) -> float | None:
+    """The FLOP of a step on all devices, as the compiler counts them, or None; of steps in a loop, one's.
+
+    A GPU's compiler does not look into cuDNN's convolutions and cuBLAS' products (jax-ml/jax#16008, #22249): there it
+    is three passes of two operations for each multiply-add of the net.
+
+    Args:
+      parts: of a training step; None: the step is without the net.
+    """
+    if jax.default_backend() == "gpu":
+        return 6.0 * summarise(parts.model).macs * parts.config.data.batch_size if parts else None
+    flops = (compiled.cost_analysis() or {}).get("flops")  # of one device
+    return flops * devices if flops else None
 
 
 @dataclass
@@ -210,8 +226,8 @@ def _compile(function: Callable[..., Any], parts: Parts, batch: Batch, mesh: Mes
             step = jitted.lower(state, batch).compile()
         else:
             step = assemble.compiled(function, parts, state, batch, mesh)
-    flops = (step.cost_analysis() or {}).get("flops")  # of one device; of the steps in a loop, those of one
-    return _Work(step, state, watch.seconds, flops * mesh.size if flops else None)
+    flops = operations(step, None if function is _augment_step else parts, mesh.size)
+    return _Work(step, state, watch.seconds, flops)
 
 
 def _augment_step(state: None, batch: Batch, parts: Parts) -> tuple[None, Array]:

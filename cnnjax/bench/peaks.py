@@ -6,6 +6,7 @@ PEAKS = {
     "h100 pcie": {"bfloat16": 756e12, "float32": 378e12},
     "h100 nvl": {"bfloat16": 835e12, "float32": 417e12},
     "h100": {"bfloat16": 989e12, "float32": 494e12},
+    "h200 nvl": {"bfloat16": 835e12, "float32": 417e12},
     "h200": {"bfloat16": 989e12, "float32": 494e12},
     "tpu v2": {"bfloat16": 22.5e12},
     "tpu v3": {"bfloat16": 61.5e12},

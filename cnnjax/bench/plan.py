@@ -7,6 +7,7 @@ import jax
 
 from cnnjax import recipes
 from cnnjax.bench import synthetic
+from cnnjax.bench.measure import operations
 from cnnjax.config import Experiment
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import by_batch, check_batch, make_mesh, replicated
@@ -26,7 +27,7 @@ def plan(config: Experiment, *, pictures: int | None = None) -> dict[str, Any]:
       pictures: in the training split; None: not known, so that without `train.steps` the number of steps is not either.
 
     Returns:
-      model, input, params, macs (of a picture's forward pass), flops_per_step (as the compiler counts them), dtype,
+      model, input, params, macs (of a picture's forward pass), flops_per_step (see `measure.operations`), dtype,
       device, devices, batch_size, images_per_device; pictures, epochs, steps, steps_per_epoch (None where not known);
       memory in bytes of one device: params, opt_state, average, batch_stats, batch, activations (all that lives
       within a step), total, and limit, what the device has (None where it does not tell).
@@ -49,14 +50,13 @@ def plan(config: Experiment, *, pictures: int | None = None) -> dict[str, Any]:
     batch = synthetic.batch_shapes(config, dataset, raw=True)
     compiled = assemble.compiled(train_step, parts, _on(state, replicated(mesh)), _on(batch, by_batch(mesh)), mesh)
     net = summary.summarise(parts.model)
-    flops = (compiled.cost_analysis() or {}).get("flops")
     known = pictures is not None or config.train.steps is not None
     return {
         "model": config.model.name,
         "input": list(parts.model.input_size),
         "params": net.params,
         "macs": net.macs,
-        "flops_per_step": flops * mesh.size if flops else None,
+        "flops_per_step": operations(compiled, parts, mesh.size),
         "dtype": parts.model.dtype,
         "device": jax.devices()[0].device_kind,
         "devices": mesh.size,

@@ -131,9 +131,11 @@ def _check_pixels(height: int, width: int, config: Data, name: str) -> None:
 def _jpeg(
     content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None
 ) -> tuple[HostArray, Size] | None:
-    """libjpeg-turbo without Pillow around it; None for what only Pillow can do (CMYK, stray bytes)."""
-    import simplejpeg
-
+    """libjpeg-turbo without Pillow around it; None for what Pillow shall do (CMYK, stray bytes)."""
+    try:
+        import simplejpeg
+    except ModuleNotFoundError:  # Pillow is slower, and gives whole pictures alike
+        return None
     height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
     _check_pixels(height, width, config, name)
     if colours.upper() in ("CMYK", "YCCK"):

@@ -52,7 +52,7 @@ class Whitening(nn.Module):
             )
             fixed.value = jnp.ones((), jnp.float32)
         bias = self.param("bias", TORCH.bias(size), (2 * size,), jnp.float32)
-        return convolve(inputs, kernel.value.astype(inputs.dtype)) + bias.astype(inputs.dtype)
+        return (convolve(inputs, kernel.value.astype(inputs.dtype)) + bias).astype(inputs.dtype)
 
     def _directions(self, inputs: Array) -> Array:
         """[side side C, side side C], an eigenvector a column."""

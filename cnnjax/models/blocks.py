@@ -1,8 +1,10 @@
 """The layers that nets are made of.
 
 Every layer is called as layer(inputs, train) and computes in the dtype of its inputs, so a net becomes bfloat16 by
-casting the pictures once; parameters stay float32. Pictures are [N, H, W, C], kernels [height, width, inputs / groups,
-outputs]. Padding is written in pixels, never "SAME": at stride 2 that pads on other sides than PyTorch does.
+casting the pictures once; parameters stay float32. Biases, scales and gates meet the map in float32, since their
+gradient is a sum over the batch: added up in bfloat16, 1,922,000 ones are 16,128. Pictures are [N, H, W, C], kernels
+[height, width, inputs / groups, outputs]. Padding is written in pixels, never "SAME": at stride 2 that pads on other
+sides than PyTorch does.
 """
 
 import functools
@@ -46,7 +48,7 @@ class Conv(nn.Module):
         outputs = convolve(inputs, kernel, stride=self.stride, padding=self.padding, groups=self.groups)
         if self.use_bias:
             begin = self.initial.bias(height * width * channels)
-            outputs = outputs + self.param("bias", begin, (self.features,), jnp.float32).astype(inputs.dtype)
+            outputs = (outputs + self.param("bias", begin, (self.features,), jnp.float32)).astype(inputs.dtype)
         return outputs
 
     def standing_for(self, kernel: Array) -> Array:
@@ -68,7 +70,7 @@ class Dense(nn.Module):
         outputs = jnp.dot(inputs, kernel.astype(inputs.dtype))
         if self.use_bias:
             begin = self.initial.bias(inputs.shape[-1])
-            outputs = outputs + self.param("bias", begin, (self.features,), jnp.float32).astype(inputs.dtype)
+            outputs = (outputs + self.param("bias", begin, (self.features,), jnp.float32)).astype(inputs.dtype)
         return outputs
 
 
@@ -208,4 +210,4 @@ class SqueezeExcite(nn.Module):
         hidden = Conv(self.reduced, 1, initial=self.initial, name="fc1")(means)
         hidden = activation(self.activation)(hidden)
         gates = Conv(inputs.shape[-1], 1, initial=self.initial, name="fc2")(hidden)
-        return inputs * ACTIVATIONS[self.gate](gates)
+        return (inputs * ACTIVATIONS[self.gate](gates).astype(jnp.float32)).astype(inputs.dtype)

@@ -64,8 +64,8 @@ class PrimaryCapsules(nn.Module):
     def __call__(self, inputs: Array, train: bool = False) -> Array:
         shape = (9, 9, inputs.shape[-1], 32 * 8)
         kernel = self.param("kernel", GLOROT.kernel, shape, jnp.float32).astype(inputs.dtype)
-        bias = self.param("bias", nn.initializers.zeros, shape[-1:], jnp.float32).astype(inputs.dtype)
-        return convolve(inputs, kernel, stride=2) + bias
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:], jnp.float32)
+        return (convolve(inputs, kernel, stride=2) + bias).astype(inputs.dtype)
 
 
 class ClassCapsules(nn.Module):

@@ -66,7 +66,7 @@ class ConvNeXtBlock(nn.Module):
         values = activation("gelu")(Dense(4 * width, initial=INITIAL, name="fc1")(values))
         values = Dense(width, initial=INITIAL, name="fc2")(values)
         gamma = self.param("gamma", nn.initializers.constant(1e-6), (width,), jnp.float32)
-        return cast(Array, inputs + DropPath(self.drop_path)(values * gamma.astype(values.dtype), train))
+        return cast(Array, inputs + DropPath(self.drop_path)((values * gamma).astype(values.dtype), train))
 
 
 class ConvNeXt(Classifier):

@@ -128,9 +128,10 @@ class SubSampling(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
         maps = inputs.shape[-1:]
-        scale = self.param("scale", within(4), maps, jnp.float32).astype(inputs.dtype)
-        bias = self.param("bias", within(4), maps, jnp.float32).astype(inputs.dtype)
-        return 4 * nn.avg_pool(inputs, window_shape=(2, 2), strides=(2, 2)) * scale + bias
+        scale = self.param("scale", within(4), maps, jnp.float32)
+        bias = self.param("bias", within(4), maps, jnp.float32)
+        sums = 4 * nn.avg_pool(inputs, window_shape=(2, 2), strides=(2, 2))
+        return (sums * scale + bias).astype(inputs.dtype)
 
 
 class PartialConv(nn.Module):
@@ -146,7 +147,7 @@ class PartialConv(nn.Module):
         kernel = self.param("kernel", within(fan_in[places[1]]), (side, side, len(places[0])), jnp.float32)
         bias = self.param("bias", within(fan_in), fan_in.shape, jnp.float32)
         whole = jnp.zeros((side, side, *seen.shape)).at[:, :, *places].set(kernel)
-        return convolve(inputs, whole.astype(inputs.dtype)) + bias.astype(inputs.dtype)
+        return (convolve(inputs, whole.astype(inputs.dtype)) + bias).astype(inputs.dtype)
 
 
 class Distance(nn.Module):

@@ -59,7 +59,8 @@ class AvgPool(MaxPool):
         if self.count_padding and self.ceil and self.padding:
             raise ValueError("AvgPool cannot count some of its padding and not the rest: ceil, padding, count_padding")
         count = self.count_padding and self.padding != "same" and not self.ceil
-        return _pool(functools.partial(nn.avg_pool, count_include_pad=count), inputs, *_windows(self, inputs))
+        means = _pool(functools.partial(nn.avg_pool, count_include_pad=count), inputs, *_windows(self, inputs))
+        return means.astype(inputs.dtype)  # Flax divides by counts in float32, and the rest of a net would stay there
 
 
 Windows: TypeAlias = tuple[Two, Two, tuple[Two, Two]]

@@ -73,10 +73,10 @@ class Tokens(nn.Module):
         token = self.param("class_token", nn.initializers.zeros, (1, 1, channels), jnp.float32)
         shape = (1, 1 + height * width, channels)
         positions = self.param("pos_embedding", nn.initializers.normal(0.02), shape, jnp.float32)
-        first = jnp.broadcast_to(token.astype(inputs.dtype), (count, 1, channels))
+        first = jnp.broadcast_to(token, (count, 1, channels))
         patches = inputs.reshape(count, height * width, channels)
-        tokens = jnp.concatenate([first, patches], axis=1) + positions.astype(inputs.dtype)
-        return Dropout(0.0, name="dropout")(tokens, train)
+        tokens = jnp.concatenate([first, patches], axis=1) + positions
+        return Dropout(0.0, name="dropout")(tokens.astype(inputs.dtype), train)
 
 
 class Attention(nn.Module):

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -172,6 +173,8 @@ def test_remedy(share, given, says, monkeypatch):
 def test_utilisation(monkeypatch):
     assert peaks.peak("NVIDIA H100 80GB HBM3", "bfloat16") == 989e12
     assert peaks.peak("NVIDIA H100 PCIe", "bfloat16") == 756e12
+    assert peaks.peak("NVIDIA H200 NVL", "bfloat16") == 835e12
+    assert peaks.peak("NVIDIA H200", "bfloat16") == 989e12
     assert peaks.peak("TPU v5 lite", "bfloat16") == 197e12
     assert peaks.peak("TPU v5", "bfloat16") == 459e12
     assert peaks.peak("Tesla V100-SXM2-16GB", "bfloat16") is None
@@ -179,6 +182,16 @@ def test_utilisation(monkeypatch):
     monkeypatch.setattr("cnnjax.bench.measure.peak", lambda kind, dtype: 1e9)
     assert measure.utilisation(4e9, 2.0, "float32", 8) == pytest.approx(0.25)
     assert measure.utilisation(None, 2.0, "float32", 8) is None
+
+
+def test_on_a_gpu_the_nets_own_operations_count(config, monkeypatch):
+    """Its compiler tells -1 for each call of a library, and convolutions are such."""
+    parts = SimpleNamespace(model=build_model(config), config=config)
+    compiled = SimpleNamespace(cost_analysis=lambda: {"flops": -2.0})
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    macs = 9 * 3 * 32 * 12 * 12 + 12 * 12 * 32 * 10 + 10 * 4
+    assert measure.operations(compiled, parts, 1) == 3 * 2 * macs * BATCH
+    assert measure.operations(compiled, None, 1) is None
 
 
 def test_plan(recipe, config, tmp_path, capsys):

@@ -24,6 +24,15 @@ def test_cnnjax_side_of_the_cpu_race_trains(sides, plain, monkeypatch):
     assert run() == run() == 16 * sides.BATCH["lenet5"]  # as many steps a dispatch as training takes
 
 
+def test_cnnjax_side_of_the_gpu_race_measures(sides, monkeypatch):
+    import gpu  # which stands beside cpu_sides
+
+    monkeypatch.setitem(gpu.SMOKE, "plain:fc8", 28)
+    report = gpu.cnnjax_speed("plain:fc8", 8, 1, True)
+    assert report["images_per_s"] > 0
+    assert report["macs"] > 0
+
+
 @pytest.mark.parity
 def test_torch_side_of_the_cpu_race_trains(sides):
     pytest.importorskip("torch", reason="PyTorch is not installed")

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -62,6 +63,13 @@ def test_jpeg_equals_pillow(options):
     content = encoded(Image.fromarray(smooth()), "JPEG", **options)
     with Image.open(io.BytesIO(content)) as picture:
         assert abs(read(content).astype(int) - np.asarray(picture)).max() <= 2
+
+
+def test_pillow_decodes_jpeg_where_simplejpeg_is_not_installed(monkeypatch):
+    content = encoded(Image.fromarray(smooth()), "JPEG")
+    quick = read(content)
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    np.testing.assert_array_equal(read(content), quick)
 
 
 def test_grey_jpeg():

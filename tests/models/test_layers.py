@@ -13,7 +13,8 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from scipy import signal
 
-from cnnjax.models import blocks, pooling
+from cnnjax.models import airbench, blocks, capsnet, convnext, lenet, pooling, vit
+from cnnjax.models.calls import equations
 from cnnjax.models.initialisers import GLOROT, HE, TORCH, gaussian
 from cnnjax.models.norm import LRN, BatchNorm, GroupNorm, LayerNorm
 from cnnjax.models.padding import tensorflow_same
@@ -287,6 +288,50 @@ def test_dropout_keeps_the_mean_and_rests_in_evaluation():
     assert set(np.unique(dropped)) == {np.float32(0), np.float32(1.25)}
     # 100,000 draws: the standard error of the share is 0.0013.
     assert abs((dropped == 0).mean() - 0.2) < 0.006
+
+
+# ---------------------------------------------------------------- bfloat16
+
+
+def test_the_gradient_of_a_bias_counts_every_position():
+    layer, images = blocks.Conv(4, 1), jnp.ones((50, 31, 31, 2), jnp.bfloat16)
+    gradient = jax.grad(lambda params: layer.apply(params, images).sum(dtype=jnp.float32))(layer.init(KEY, images))
+    np.testing.assert_array_equal(gradient["params"]["bias"], 50 * 31 * 31)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (blocks.Conv(4), (2, 5, 5, 3)),
+        (blocks.Dense(4), (2, 3)),
+        (blocks.SqueezeExcite(2), (2, 5, 5, 4)),
+        (airbench.Whitening(), (2, 5, 5, 3)),
+        (capsnet.PrimaryCapsules(), (2, 9, 9, 4)),
+        (convnext.ConvNeXtBlock(0.0), (2, 7, 7, 4)),
+        (lenet.SubSampling(), (2, 4, 4, 3)),
+        (lenet.PartialConv(5), (2, 5, 5, 6)),
+        (vit.Tokens(), (2, 3, 3, 4)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_gradients_are_summed_in_float32(layer, shape):
+    images = jnp.ones(shape, jnp.bfloat16)
+    variables = layer.init(KEY, images)
+
+    def loss(params, images):
+        outputs = layer.apply({**variables, "params": params}, images)
+        assert outputs.dtype == jnp.bfloat16
+        return outputs.sum(dtype=jnp.float32)
+
+    traced = jax.make_jaxpr(jax.grad(loss, (0, 1)))(variables["params"], images)
+    sums = [one for one in equations(traced) if one.primitive is lax.reduce_sum_p]
+    assert {one.invars[0].aval.dtype for one in sums} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("options", [{}, {"count_padding": False}, {"padding": "same"}, {"padding": 0, "ceil": True}])
+def test_means_stay_what_the_map_is(options):
+    pool = pooling.AvgPool(3, stride=2, **{"padding": 1, **options})
+    assert pool.apply({}, jnp.ones((1, 8, 8, 2), jnp.bfloat16)).dtype == jnp.bfloat16
 
 
 # ---------------------------------------------------------------- normalisation

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax import lax
 
 from cnnjax.core import trees
 from cnnjax.models import create_model, list_models, summarise
 from cnnjax.models.base import MODELS
+from cnnjax.models.calls import equations
 from cnnjax.models.cards import published
 from cnnjax.optim.losses import LOSSES
 
@@ -90,6 +92,24 @@ def test_gradient_can_be_traced(name):
     shapes = model.shapes()
     gradients = jax.eval_shape(jax.grad(loss), shapes["params"], shapes["batch_stats"], images)
     chex.assert_trees_all_equal_shapes_and_dtypes(gradients, shapes["params"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_bfloat16_convolves_in_bfloat16_and_sums_over_the_batch_in_float32(name):
+    size, _ = SMALL[name]
+    model = create_model(name, 4, input_size=size, dtype="bfloat16")
+
+    def loss(params, stats, images):
+        forward = model.apply_train({"params": params, "batch_stats": stats}, images, KEY)
+        return sum(jnp.square(logits).sum() for logits in (forward.logits, *forward.auxiliary))
+
+    shapes, images = model.shapes(), jax.ShapeDtypeStruct((3, *size), jnp.float32)
+    traced = list(equations(jax.make_jaxpr(jax.grad(loss))(shapes["params"], shapes["batch_stats"], images)))
+    convolutions = [one for one in traced if one.primitive is lax.conv_general_dilated_p]
+    assert {one.invars[0].aval.dtype for one in convolutions} == {jnp.dtype("bfloat16")}
+    sums = [one for one in traced if one.primitive is lax.reduce_sum_p and 0 in one.params["axes"]]
+    assert {one.invars[0].aval.dtype for one in sums} <= {jnp.dtype("float32"), jnp.dtype("int32")}
 
 
 def drawn(model, rng):
