@@ -35,10 +35,6 @@ def settle() -> None:
             jax.config.update("jax_num_cpu_devices", cores())
         except RuntimeError:  # the program has used jax before: its devices stay
             return
-    # With a thread for each core a device that waits for another may hold the one that the other needs: with forty
-    # LeNet-5 steps under way on two cores everything stood still within a hundred; with four threads, 2,800 steps ran.
-    devices: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
-    os.environ.setdefault("PJRT_NPROC", str(2 * max(cores(), devices)))
     if "xla_cpu_collective_call" not in flags:
         os.environ["XLA_FLAGS"] = " ".join([flags, *PATIENCE]).strip()
 
