@@ -93,7 +93,7 @@ def table(model: Model, source: Source) -> Names:
     if source not in tables:
         known = " and ".join(tables)
         offer = f"its tables are for {known}" if known else f"no library's files are known for {model.card.family}"
-        raise UserError(f"{source} weights of {model.name} cannot be read; {offer}")
+        raise UserError(f"what {source} calls the weights of {model.name} is not known; {offer}")
     return tables[source]
 
 
