@@ -6,9 +6,7 @@
 The paper makes 20 passes, one picture a step, by a stochastic Levenberg-Marquardt method whose rates come from second
 derivatives; here Adam takes their place. Pictures have mean 0 and variance 1, as in the paper.
 
-Hardware: two CPU cores.
-Measured: 98.66 % test accuracy after 8 epochs (--config.train.epochs=8, three minutes of two cores); published:
-99.05 %, without distortions.
+Hardware: two CPU cores, 70 s. Measured: 98.90 % test accuracy; published: 99.05 %, without distortions.
 """
 
 from cnnjax.config import Data, Experiment, Model, Optimizer, Train
