@@ -275,7 +275,8 @@ class Model:
         if self.shapes()["batch_stats"] or not type(self.module).__module__.startswith(f"{__package__}."):
             return False
         image = jax.ShapeDtypeStruct((1, *self.input_size), jnp.float32)
-        drawn = jax.make_jaxpr(self.apply_train)(self.shapes(), image, jax.random.key(0))
+        with convolution.plain():  # as in `_trace`
+            drawn = jax.make_jaxpr(self.apply_train)(self.shapes(), image, jax.random.key(0))
         return not any(one.primitive.name.startswith("random_") for one in equations(drawn))
 
 

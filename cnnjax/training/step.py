@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from cnnjax.config import Evaluate, Experiment
 from cnnjax.core import keys
 from cnnjax.core.arrays import Array, Batch, Tree
+from cnnjax.core.mesh import by_batch, replicated
 from cnnjax.data.resident import take
 from cnnjax.evaluation import metrics
 from cnnjax.models import Model
@@ -78,7 +79,7 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
         images, clean = _attack(state, images, targets, batch["position"], parts)
 
     def gradient(params: Tree) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
-        find = _gradient if parts.apart is None else _gradient_apart
+        find = _gradient if parts.apart is None else functools.partial(_gradient_apart, parts.apart)
         return find(params, state.batch_stats, images, targets, key, parts)
 
     if config.optimizer.name == "sam":
@@ -192,7 +193,7 @@ def _gradient(
 
 
 def _gradient_apart(
-    params: Tree, batch_stats: Tree, images: Array, targets: Array, key: Array, parts: Parts
+    mesh: Mesh, params: Tree, batch_stats: Tree, images: Array, targets: Array, key: Array, parts: Parts
 ) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
     """`_gradient` where no picture's forward pass knows of another: each device's own, summed as one array.
 
@@ -203,11 +204,11 @@ def _gradient_apart(
     def own(params: Tree, images: Array, targets: Array) -> tuple[Tree, dict[str, Array]]:
         grads, (_, sums) = _gradient(params, batch_stats, images, targets, key, parts)
         flat, unflatten = ravel_pytree((grads, sums))
-        grads, sums = unflatten(jax.lax.psum(flat, "data"))
-        return jax.tree.map(lambda grad: grad / jax.lax.axis_size("data"), grads), sums
+        grads, sums = unflatten(jax.lax.psum(flat, mesh.axis_names))
+        return jax.tree.map(lambda grad: grad / mesh.size, grads), sums
 
-    whole, share = PartitionSpec(), PartitionSpec("data")
-    shared = jax.shard_map(own, mesh=parts.apart, in_specs=(whole, share, share), out_specs=whole, check_vma=False)
+    whole, share = replicated(mesh).spec, by_batch(mesh).spec
+    shared = jax.shard_map(own, mesh=mesh, in_specs=(whole, share, share), out_specs=whole, check_vma=False)
     grads, sums = shared(params, images, targets)
     return grads, (batch_stats, sums)
 
