@@ -126,14 +126,19 @@ def _say_new(model: Model, new: frozenset[str], *, found: int | None, others: li
 def _say_pictures(model: Model, published: Weights | None) -> None:
     """Says for which weights' pictures the run is made, that it could be for others', and what they do not tell."""
     height, width, channels = model.input_size
-    mean = (published or model.card).mean
-    unknown = mean is not None and len(mean) != channels
-    levels = f"; normalised to -1 .. 1, since the means of {channels} channels are not known" if unknown else ""
+    known = _levels(published or model.card, channels)
+    levels = "" if known else f"; normalised to -1 .. 1, since the means of {channels} channels are not known"
     if published is None:
         return logs.say(f"pictures as the card of {model.name} has them, {height} x {width}{levels}")
-    known = len({row.tag for row in model.card.weights if row.source == published.source})
-    more = f"; --tag names another of {known} sets" if known > 1 else ""
+    sets = len({row.tag for row in model.card.weights if row.source == published.source})
+    more = f"; --tag names another of {sets} sets" if sets > 1 else ""
     logs.say(f"pictures as for {published.source} {published.tag}, {published.side} x {published.side}{levels}{more}")
+
+
+def _levels(pictures: Weights | Card, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """The mean and the deviation that pictures are normalised by; None where they are not known for these channels."""
+    mean, std = pictures.mean, pictures.std
+    return None if mean is None or std is None or len(mean) != channels else (mean, std)
 
 
 def export(workdir: str | Path, path: str | Path, *, source: bridge.Source | None = None) -> None:
@@ -186,9 +191,7 @@ def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -
     """The config and the data description of a run that was never trained here."""
     card, (height, width, channels) = model.card, model.input_size
     pictures = published or card
-    mean, std = pictures.mean, pictures.std
-    if mean is None or std is None or len(mean) != channels:
-        mean, std = (127.5,) * channels, (127.5,) * channels
+    mean, std = _levels(pictures, channels) or ((127.5,) * channels, (127.5,) * channels)
     # Whole pixels as timm counts them; torchvision's crops are such quotients of whole sizes, but for the last digit.
     size = (int(height / pictures.crop + 1e-3), int(width / pictures.crop + 1e-3))
     config = recipes.validate(

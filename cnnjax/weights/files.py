@@ -88,5 +88,5 @@ def _read_torch(path: Path) -> dict[str, HostArray]:
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise UserError(f"{path} is no state_dict; save model.state_dict()")
     # NumPy has no bfloat16; whole numbers stay what they are, for the bridge to tell.
-    tensors = {key: value.detach() for key, value in found.items()}
-    return {key: (value.float() if value.is_floating_point() else value).numpy() for key, value in tensors.items()}
+    values = {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
+    return {key: value.detach().numpy() for key, value in values.items()}  # a parameter asks for a gradient
