@@ -42,7 +42,7 @@ def test_another_form_is_refused_by_whatever_name(alias, source, tmp_path):
 
 
 def test_polynets_pictures_are_squashed():
-    """Its accuracy was measured so: "378x378 resize without keeping the ratio, centre 331" (reference/models.json)."""
+    """Its accuracy was measured on whole pictures made 378 x 378, of which the middle 331 x 331 were seen."""
     card = MODELS["polynet"].card
     assert (card.resize, card.input_size[0], round(card.input_size[0] / card.crop)) == ("squash", 331, 378)
 
@@ -90,7 +90,7 @@ def test_a_convolution_for_a_head_tells_its_classes():
 
 @pytest.mark.parametrize("source", ["torchvision", "timm"])
 def test_a_densenet_is_read_by_the_names_of_its_published_files(source):
-    """torchvision's loader renames them: "They are also in the checkpoints in model_urls"."""
+    """Which have a point before the number, norm.1 and conv.2; torchvision renames them as it loads them."""
     model = create_model("densenet121", 2, input_size=(32, 32, 3))
     state = {
         re.sub(r"(denselayer\d+\.(?:norm|conv))(?=[12]\.)", r"\1.", key): leaf
