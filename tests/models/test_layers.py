@@ -139,10 +139,12 @@ NONE = ((0, 0), (0, 0))
         (8, 10, (2, 3), (2, 3), NONE),
         (9, 8, (3, 3), (2, 2), ((1, 1), (1, 1))),
         (7, 6, (3, 2), (1, 3), ((0, 1), (1, 2))),
+        (17, 16, (12, 11), (2, 3), ((1, 2), (2, 0))),
+        (2, 140, (1, 130), (1, 4), NONE),
     ],
 )
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_pooling_by_index_equals_reduce_window_to_the_bit(height, width, window, stride, around, dtype):
+def test_pooling_by_place_equals_reduce_window_to_the_bit(height, width, window, stride, around, dtype):
     """Whole numbers, so that there are ties for the maximum in most windows and sums are exact."""
     random = np.random.default_rng(0)
     inputs = jnp.asarray(random.integers(-2, 3, (3, height, width, 5)), dtype)
@@ -154,11 +156,36 @@ def test_pooling_by_index_equals_reduce_window_to_the_bit(height, width, window,
     def plain(values):
         return nn.max_pool(values, window_shape=window, strides=stride, padding=around)
 
-    ours, theirs = both(lambda values: pooling.max_pool_by_index(values, window, stride, around)), both(plain)
+    ours, theirs = both(lambda values: pooling.max_pool(values, window, stride, around)), both(plain)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.dtype == dtype
         np.testing.assert_array_equal(np.asarray(mine, np.float32), np.asarray(other, np.float32))
     np.testing.assert_array_equal(pooling.MaxPool(window, stride, around).apply({}, inputs), ours[0])
+
+
+@pytest.mark.parametrize(("shape", "window", "stride"), [((16, 28, 28, 16), 2, 2), ((8, 35, 35, 192), 3, 2)])
+def test_pool_behind_batch_norm_has_the_right_gradient(shape, window, stride):
+    """XLA computes the norm twice here, once for the outputs and once, rounded otherwise, for the gradient."""
+    random, channels = np.random.default_rng(0), shape[-1]
+    images = random.normal(3, 2, shape).astype(np.float32)
+    scale, bias = random.uniform(0.7, 1.3, channels), random.normal(0, 0.1, channels)
+    params = {"scale": scale.astype(np.float32), "bias": bias.astype(np.float32)}
+    norm, window, stride = BatchNorm(), (window, window), (stride, stride)
+
+    def gradients(pool):
+        upstream = jnp.asarray(np.random.default_rng(1).normal(size=jax.eval_shape(pool, images).shape), jnp.float32)
+
+        def loss(params, images):
+            variables = {"params": params, "batch_stats": {"mean": jnp.zeros(channels), "var": jnp.ones(channels)}}
+            values, _ = norm.apply(variables, images, train=True, mutable=["batch_stats"])
+            return (upstream * pool(nn.relu(values))).sum()
+
+        return jax.jit(jax.value_and_grad(loss, (0, 1)))(params, images)[1]
+
+    ours = gradients(lambda values: pooling.max_pool(values, window, stride, NONE))
+    theirs = gradients(lambda values: nn.max_pool(values, window, stride))
+    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5 * np.abs(other).max())
 
 
 def test_gradient_of_a_pool_scatters_nothing():
