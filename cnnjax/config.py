@@ -36,7 +36,7 @@ class Data:
     size: tuple[int, int] | None = option(None, "(height, width) of the prepared pictures", low=1, high=4096)
     center_crop: tuple[int, int] | None = option(
         None,
-        "of resize=center: (height, width) of the crop that evaluation takes from the prepared pictures; the cut is rounded so that it is where torchvision and timm crop the whole picture; none: model.input_size",
+        "of resize=center: (height, width) of the crop that evaluation takes from the prepared images; the cut is rounded so that it is where torchvision and timm crop the whole image; none: model.input_size",
         low=1,
         high=4096,
     )
@@ -281,7 +281,7 @@ class Experiment:
 
     @property
     def reading(self) -> Data:
-        """`data` as `cnnjax.prepare` takes it: with the crop that the model's input makes of prepared pictures."""
+        """`data` as `cnnjax.prepare` takes it: with the crop that the model's input makes of prepared images."""
         size = self.model.input_size
         return replace(self.data, center_crop=self.data.center_crop or (size and size[:2]))
 

@@ -71,13 +71,13 @@ def effective_crop(config: Data) -> Size | None:
 
 
 def _covering(size: Size, target: Size) -> Size:
-    """Returns the size of the whole picture at which it just covers `target`, its longer side rounded down."""
+    """Returns the size of the whole image at which it just covers `target`, its longer side rounded down."""
     (height, width), (high, wide) = size, target
     return (high, high * width // height) if high * width >= wide * height else (wide * height // width, wide)
 
 
 def _cut(whole: Size, config: Data) -> Size:
-    """Returns (top, left) of `config.size` in the resized picture.
+    """Returns (top, left) of `config.size` in the resized image.
 
     Torchvision and timm round once, when they cut the model's input out of the whole of it. Here evaluation cuts that
     out of what is cut here, so this is the difference of the two roundings.

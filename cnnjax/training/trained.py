@@ -60,7 +60,7 @@ class Run:
 
     @property
     def reading(self) -> Data:
-        """The options by which pictures are decoded and fitted: as the training data were, or as they would be."""
+        """The options by which images are decoded and fitted: as the training data were, or as they would be."""
         return self.config.data if self.dataset.prepared else self.config.reading
 
     def index(self, class_name: str) -> int:
