@@ -50,7 +50,8 @@ def saturation(keys: Array, images: Array, *, amount: float) -> Array:
 
 def saturated(images: Array, factor: Array | float) -> Array:
     """Multiplies the distance of RGB pixels from their gray value, the luma of ITU-R 601, by `factor`."""
-    gray = (images * np.asarray(LUMA, np.float32)).sum(-1, keepdims=True)  # no matmul, which a GPU rounds to TF32
+    red, green, blue = _channels(images)
+    gray = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     return gray + (images - gray) * factor
 
 
@@ -71,16 +72,20 @@ def with_hue_turned(images: Array, turn: Array | float) -> Array:
     circle and begins at 5 for red, 3 for green and 1 for blue. Nothing is compared for equality, and where two channels
     are almost equal, either case has almost the same hue: so it is right even if XLA computes and rounds them twice.
     """
-    images = images.astype(jnp.float32)
-    red, green, blue = (images[..., channel : channel + 1] for channel in range(3))
-    value = images.max(-1, keepdims=True)
-    chroma = value - images.min(-1, keepdims=True)
+    red, green, blue = _channels(images)
+    value = jnp.maximum(jnp.maximum(red, green), blue)
+    chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
     is_red, is_green = (red >= green) & (red >= blue), green >= blue
     start = jnp.where(is_red, 0.0, jnp.where(is_green, 2.0, 4.0))
     difference = jnp.where(is_red, green - blue, jnp.where(is_green, blue - red, red - green))
     k = start + difference / jnp.where(chroma > 0, chroma, 1.0) + 6 * turn + np.asarray([5, 3, 1], np.float32)
     k -= 6 * jnp.floor(k / 6)
     return value - chroma * jnp.clip(2 - jnp.abs(k - 2), 0, 1)
+
+
+def _channels(images: Array) -> list[Array]:
+    """Returns the three channels as float32 [N, H, W, 1] each; a reduction over them would be a loop of its own."""
+    return [images[..., channel : channel + 1].astype(jnp.float32) for channel in range(3)]
 
 
 def _is_gray(images: Array, option: str) -> bool:
