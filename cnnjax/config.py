@@ -4,7 +4,7 @@ A recipe is a Python file that holds `config = Experiment(...)`; recipes.py read
 by the types that stand here.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -34,6 +34,12 @@ class Data:
         "none: pictures have one size; center: cover the size, cut the centre; squash: both sides; pad: whole picture on a canvas; auto: from the pictures",
     )
     size: tuple[int, int] | None = option(None, "(height, width) of the prepared pictures", low=1, high=4096)
+    center_crop: tuple[int, int] | None = option(
+        None,
+        "of resize=center: (height, width) of the crop that evaluation takes from the prepared images; the cut is rounded so that it is where torchvision and timm crop the whole image; none: model.input_size",
+        low=1,
+        high=4096,
+    )
     interpolation: Literal["bilinear", "bicubic"] = option("bilinear", "how prepare resizes (with antialiasing)")
     channels: int | None = option(
         None, "1 grey, 3 RGB or the number of bands; none: as the first picture has", low=1, high=512
@@ -94,6 +100,10 @@ class Augment:
     )
     brightness: float = option(0.0, "factor drawn from [1 - b, 1 + b]", low=0, high=1)
     contrast: float = option(0.0, "factor drawn from [1 - c, 1 + c], about the picture's mean", low=0, high=1)
+    saturation: float = option(
+        0.0, "factor drawn from [1 - s, 1 + s], about each pixel's gray; RGB only", low=0, high=1
+    )
+    hue: float = option(0.0, "rotation drawn from [-h, h], as a share of the color circle; RGB only", low=0, high=0.5)
     channel_shift: float = option(0.0, "largest shift of each channel, levels of 0-255", low=0, high=255)
     noise: float = option(0.0, "standard deviation of Gaussian noise, levels of 0-255", low=0, high=255)
     pca: float = option(0.0, "standard deviation of AlexNet's PCA colour weights (0.1 in the paper)", low=0, high=10)
@@ -268,6 +278,12 @@ class Experiment:
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+
+    @property
+    def reading(self) -> Data:
+        """`data` as `cnnjax.prepare` takes it: with the crop that the model's input makes of prepared images."""
+        size = self.model.input_size
+        return replace(self.data, center_crop=self.data.center_crop or (size and size[:2]))
 
 
 def smoke(side: int) -> dict[str, Any]:

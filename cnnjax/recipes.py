@@ -279,6 +279,10 @@ def _validate_together(config: Experiment) -> None:
             "config.data.size belongs to a rule of resizing; give config.data.resize=center, squash or pad with it",
         ),
         (
+            data.center_crop is None or data.resize in ("center", "auto"),
+            f"config.data.center_crop belongs to config.data.resize=center, not to {data.resize}",
+        ),
+        (
             not data.class_names or data.source.partition(":")[0] in ("idx", "arrays"),
             f"config.data.class_names belongs to idx: and arrays:, not to {data.source}, whose classes have names",
         ),

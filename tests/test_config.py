@@ -239,7 +239,7 @@ def test_both_ends_of_every_range_are_kept(key):
     fitting = {"data.val_fraction": 0, "data.test_fraction": 0, "data.resize": "auto", "augment.normalize": "fixed"}
     roomy = override(Experiment(), fitting)
     default = flat(roomy)[key]
-    length = {"data.size": 2, "model.input_size": 3, "optimizer.drop_epochs": 1}.get(
+    length = {"data.size": 2, "data.center_crop": 2, "model.input_size": 3, "optimizer.drop_epochs": 1}.get(
         key, len(default) if isinstance(default, tuple) else None
     )
 
@@ -257,6 +257,10 @@ def test_both_ends_of_every_range_are_kept(key):
     [
         (Experiment(data=Data(resize="center")), "config.data.resize=center needs a size; give config.data.size"),
         (Experiment(data=Data(size=(8, 8))), "config.data.size belongs to a rule of resizing; give config.data.resize"),
+        (
+            Experiment(data=Data(resize="squash", size=(8, 8), center_crop=(6, 6))),
+            "config.data.center_crop belongs to config.data.resize=center, not to squash",
+        ),
         (Experiment(data=Data(class_names=("a", "b"))), "belongs to idx: and arrays:, not to digits"),
         (Experiment(data=Data(val_fraction=0.6, test_fraction=0.4)), "leave nothing to train on"),
         (Experiment(augment=Augment(scale=(1.0, 0.5))), "are (smallest, largest)"),

@@ -23,6 +23,8 @@ class Op(enum.IntEnum):
     NOISE = 8
     ERASE = 9
     MIX = 10
+    SATURATION = 11
+    HUE = 12
 
 
 def by_operation(keys: Array) -> Array:

@@ -19,7 +19,7 @@ from cnnjax.core import files, logs
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.decode import BadPictureError, decode
-from cnnjax.data.resize import fit
+from cnnjax.data.resize import effective_crop, fit
 from cnnjax.data.shards import Dataset, Store
 from cnnjax.data.sources import Pictures, Source, open_source, stamp_of
 from cnnjax.data.splits import split_up
@@ -98,7 +98,8 @@ def _decide(config: Data, training: Pictures) -> tuple[Data, tuple[int, int, int
     if config.resize == "auto":
         config = _automatic(config, sides)
     shape = (*fit(first, config)[0].shape[:2], first.shape[2])
-    return replace(config, channels=first.shape[2]), (shape[0], shape[1], shape[2])
+    config = replace(config, channels=first.shape[2], center_crop=effective_crop(config))
+    return config, (shape[0], shape[1], shape[2])
 
 
 def _good(config: Data, training: Pictures) -> Iterator[HostArray]:
@@ -139,6 +140,8 @@ def _key(config: Data, source: Source, splits: dict[str, Pictures], store: Store
         for name, value in asdict(config).items()
         if not fields[f"data.{name}"].metadata["free"] and name not in ("batch_size", "source", "store")
     }
+    if config.center_crop is None:
+        del bound["center_crop"]  # sets keep the names that they had before this option
     sha = hashlib.sha256(json.dumps([FORMAT, store, source.class_names, bound], sort_keys=True).encode())
     for name, part in splits.items():
         sha.update(f"{name} {part.stamp}".encode())

@@ -14,8 +14,8 @@ def fit(image: HostArray, config: Data, *, size: Size | None = None) -> tuple[Ho
     """Brings uint8 [H, W, C] to `config.size` by `config.resize`; returns it and the true (height, width) on it.
 
     none: as it is. center: the smallest scale that covers the size, then its centre (AlexNet's rule), in whole pixels
-    as torchvision and timm round them. squash: both sides to the size. pad: shrunk, if need be, until it fits the
-    canvas, in its top left corner.
+    as torchvision and timm round them (see `_cut`). squash: both sides to the size. pad: shrunk, if need be, until it
+    fits the canvas, in its top left corner.
 
     Args:
       size: (height, width) of the picture, where `image` is a reduced decoding of it, whose sides are rounded.
@@ -28,7 +28,7 @@ def fit(image: HostArray, config: Data, *, size: Size | None = None) -> tuple[Ho
     if config.resize == "squash":
         return resample(image, config.size, config.interpolation), config.size
     if config.resize == "center":
-        return _centre(image, config.size, config.interpolation, size), config.size
+        return _centre(image, config, size), config.size
     true = _on_canvas((height, width), config.size)
     canvas = np.zeros((target_height, target_width, image.shape[2]), np.uint8)
     canvas[: true[0], : true[1]] = resample(image, true, config.interpolation)
@@ -46,11 +46,10 @@ def box(size: Size, config: Data) -> tuple[float, float, float, float]:
     assert config.size is not None
     target_height, target_width = config.size
     if config.resize == "center":
-        scale = max(target_height / height, target_width / width)
-        # Rounding must not push the box over the edge, which Pillow refuses.
-        box_height, box_width = min(target_height / scale, height), min(target_width / scale, width)
-        top, left = (height - box_height) / 2, (width - box_width) / 2
-        return top, left, top + box_height, left + box_width
+        whole = _covering(size, config.size)
+        top, left = _cut(whole, config)
+        down, across = height / whole[0], width / whole[1]
+        return top * down, left * across, (top + target_height) * down, (left + target_width) * across
     true = _on_canvas(size, config.size)
     return 0.0, 0.0, target_height * height / true[0], target_width * width / true[1]
 
@@ -60,16 +59,45 @@ def _on_canvas(size: Size, canvas: Size) -> Size:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def _centre(image: HostArray, size: Size, how: Interpolation, of: Size | None) -> HostArray:
+def effective_crop(config: Data) -> Size | None:
+    """Returns `config.center_crop` where it can move the cut of `fit` by a pixel, else None.
+
+    It cannot where its margin is a multiple of four: half of that is even, and changes no rounding to the even number.
+    """
+    if config.resize != "center" or config.size is None or config.center_crop is None:
+        return None
+    margins = (side - inner for side, inner in zip(config.size, config.center_crop, strict=True))
+    return config.center_crop if any(margin % 4 for margin in margins) else None
+
+
+def _covering(size: Size, target: Size) -> Size:
+    """Returns the size of the whole image at which it just covers `target`, its longer side rounded down."""
+    (height, width), (high, wide) = size, target
+    return (high, high * width // height) if high * width >= wide * height else (wide * height // width, wide)
+
+
+def _cut(whole: Size, config: Data) -> Size:
+    """Returns (top, left) of `config.size` in the resized image.
+
+    Torchvision and timm round once, when they cut the model's input out of the whole of it. Here evaluation cuts that
+    out of what is cut here, so this is the difference of the two roundings.
+    """
+    assert config.size is not None
+    crop = config.center_crop or config.size
+    (top, left), (down, across) = centre(whole, crop), centre(config.size, crop)
+    return top - down, left - across
+
+
+def _centre(image: HostArray, config: Data, of: Size | None) -> HostArray:
     """Resizes one side to that of `size`, the other to less than a pixel under its exact length, and cuts the centre.
 
     Pillow could resize the centre alone, but takes its edges in float32, and some values are then off by one.
     """
-    strip, (high, wide) = _strip(image, size), size
-    height, width = of if of and strip.shape == image.shape else strip.shape[:2]
-    whole = (high, high * width // height) if high * width >= wide * height else (wide * height // width, wide)
-    resized = resample(strip, whole, how)
-    top, left = centre(whole, size)
+    assert config.size is not None
+    strip, (high, wide) = _strip(image, config.size), config.size
+    whole = _covering(of if of and strip.shape == image.shape else (strip.shape[0], strip.shape[1]), config.size)
+    resized = resample(strip, whole, config.interpolation)
+    top, left = _cut(whole, config)
     return np.ascontiguousarray(resized[top : top + high, left : left + wide])
 
 

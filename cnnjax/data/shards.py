@@ -216,5 +216,5 @@ def shard_name(split: str, number: int, store: Store) -> str:
 
 def rule_of(config: Data) -> dict[str, Any]:
     """Returns the options by which pictures are read, for `Dataset.rule`."""
-    names = ("resize", "size", "interpolation", "max_value", *LIMITS)
+    names = ("resize", "size", "center_crop", "interpolation", "max_value", *LIMITS)
     return {name: getattr(config, name) for name in names}

@@ -67,7 +67,7 @@ def from_files(run: Run, items: Any) -> Pictures:
         records.append(fitted)
         sizes.append(true)
         names.append(path.stem if path else f"picture_{number}")
-    fits = [resize.box(original.shape[:2], run.config.data) for original in originals]
+    fits = [resize.box(original.shape[:2], run.reading) for original in originals]
     return _view(run, _apart(names), originals, records, sizes, fits, [""] * len(items))
 
 

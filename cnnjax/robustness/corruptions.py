@@ -3,7 +3,7 @@
 Hendrycks and Dietterich 2019, arXiv:1903.12261, with the figures of the authors' code, which has one table for pictures
 of 224 x 224 and one for 32 x 32. Here are eight of the benchmark's fifteen and three of its four extra ones. Not here:
 glass and motion blur, snow, frost, fog, elastic, JPEG, and spatter, which need other people's pictures or programs, or
-are no operation on a batch. Differences: nothing is stored as JPEG or bytes in between, and zoom blur is of our warp.
+are no operation on a batch. Difference: nothing is stored as JPEG or bytes in between.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.augment import colour, draw, geometry
+from cnnjax.augment import colour, draw
 from cnnjax.core.arrays import Array
 from cnnjax.core.registry import Registry
 from cnnjax.robustness import filters
@@ -106,13 +106,14 @@ def defocus_blur(keys: Array, levels: Array, figure: tuple[float, float]) -> Arr
     shaped=True,
 )
 def zoom_blur(keys: Array, levels: Array, figure: tuple[float, float]) -> Array:
-    """Averages the picture with its magnifications from 1 up to, but not including, a factor, in steps."""
+    """Averages the image with its magnifications by factors from 1 up, (end, step) apart.
+
+    The factors are the authors' numpy.arange(1, end, step), which by rounding contains an end of 1.06 and of 1.11, but
+    not the others.
+    """
     factors = np.arange(1, *figure)
-    total = levels
-    for factor in factors:
-        matrix = jnp.asarray([[1 / factor, 0, 0], [0, 1 / factor, 0]], jnp.float32)
-        total += geometry.warp(levels, jnp.broadcast_to(matrix, (len(levels), 2, 3)), fill="nearest")
-    return total / (len(factors) + 1)
+    zooms = (filters.zoom(levels, factor) for factor in factors)
+    return sum(zooms, levels) / (len(factors) + 1)
 
 
 @_register((1, 2, 3, 4, 6), (0.4, 0.6, 0.7, 0.8, 1), extra=True)

@@ -54,13 +54,13 @@ def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
             "give config.data.source=folder:PATH with them"
         )
     if not run.dataset.prepared:  # a converted run is held against any pictures of its classes
-        dataset = data.prepare(run.config.data, data_dir)
+        dataset = data.prepare(run.reading, data_dir)
         _ = _outputs(run, dataset)
         return dataset
     if (run.dataset.folder / "dataset.json").is_file():
         dataset = Dataset.read(run.dataset.folder)
     else:
-        dataset = data.prepare(run.config.data, data_dir)
+        dataset = data.prepare(run.reading, data_dir)
     if dataset.digest != run.dataset.digest:
         raise UserError(f"{source} no longer holds the pictures that the run was trained on; bring them back")
     return dataset

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from cnnjax import recipes
-from cnnjax.config import Experiment
+from cnnjax.config import Data, Experiment
 from cnnjax.core import files, startup, trees
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
@@ -57,6 +57,11 @@ class Run:
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the probabilities."""
         return self.dataset.class_names
+
+    @property
+    def reading(self) -> Data:
+        """The options by which images are decoded and fitted: as the training data were, or as they would be."""
+        return self.config.data if self.dataset.prepared else self.config.reading
 
     def index(self, class_name: str) -> int:
         """Where a class stands among the probabilities; UserError, naming the nearest, where the run has no such."""
@@ -133,7 +138,7 @@ class Run:
 
     def fit(self, item: Any) -> tuple[HostArray, tuple[int, int]] | UserError:
         """Fits a file or array as the training data were: uint8 [H, W, C] and its true size, or what is wrong."""
-        rule = self.config.data
+        rule = self.reading
         name = str(item) if isinstance(item, (str, Path)) else "an array"
         try:
             content = read_file(item, rule.max_bytes) if isinstance(item, (str, Path)) else np.asarray(item)
@@ -238,5 +243,7 @@ def _finer(old: Experiment, new: Experiment, dataset: Dataset) -> tuple[Experime
     if seen and trained and data.size == old.data.size:
         height, width = (round(side * now / then) for side, now, then in zip(data.size, seen, trained[:2], strict=True))
         data = dataclasses.replace(data, size=(height, width))
+    if seen:
+        data = dataclasses.replace(data, center_crop=seen)
     shape = (*cast(tuple[int, int], data.size), dataset.shape[2])
     return dataclasses.replace(new, data=data), dataclasses.replace(dataset, shape=shape)

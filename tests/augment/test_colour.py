@@ -1,7 +1,10 @@
+import colorsys
+
 import jax
 import numpy as np
 import pytest
 import scipy.stats
+from PIL import Image, ImageEnhance
 
 from cnnjax.augment import colour
 from cnnjax.core.errors import UserError
@@ -39,6 +42,56 @@ def test_contrast_keeps_each_channels_mean(keys, pictures):
     factors = np.sqrt(((changed - mean) ** 2).sum((1, 2, 3)) / ((pictures - mean) ** 2).sum((1, 2, 3)))
     np.testing.assert_allclose(changed, mean + (pictures - mean) * factors[:, None, None, None], atol=1e-2)
     assert scipy.stats.kstest(factors, scipy.stats.uniform(*(0.7, 0.6)).cdf).pvalue > 1e-3
+
+
+@pytest.fixture(scope="module")
+def colors():
+    """Random pixels, and those where two channels or all are equal or at an end."""
+    ends = np.stack(np.meshgrid(*[[0, 128, 255]] * 3), -1).reshape(-1, 3)
+    drawn = np.random.default_rng(2).integers(0, 256, (165, 3))
+    return np.concatenate([ends, drawn]).astype(np.uint8).reshape(1, 12, 16, 3)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.3, 1.0, 1.7])
+def test_saturation_is_pillows(colors, factor):
+    changed = np.clip(colour.saturated(colors, factor), 0, 255)[0]
+    expected = np.asarray(ImageEnhance.Color(Image.fromarray(colors[0])).enhance(factor), np.float32)
+    np.testing.assert_allclose(changed, expected, atol=1.6)  # Pillow rounds the gray image and the result
+
+
+@pytest.mark.parametrize("turn", [-0.5, -0.21, 0.0, 0.04, 0.33, 0.5])
+def test_hue_is_turned_as_by_colorsys(colors, turn):
+    expected = np.empty(colors.shape)
+    for place in np.ndindex(colors.shape[:3]):
+        hue, saturation, value = colorsys.rgb_to_hsv(*(colors[place] / 255))
+        expected[place] = np.multiply(colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value), 255)
+    np.testing.assert_allclose(colour.with_hue_turned(colors, turn), expected, atol=1e-3)
+
+
+def test_saturation_draws_one_factor_an_image(keys, pictures):
+    changed = np.asarray(colour.saturation(keys, pictures, amount=0.4))
+    gray = (pictures @ np.array([0.299, 0.587, 0.114]))[..., None]
+    colors = pictures - gray
+    factors = ((changed - gray) * colors).sum((1, 2, 3)) / (colors**2).sum((1, 2, 3))
+    np.testing.assert_allclose(changed, gray + factors[:, None, None, None] * colors, atol=0.01)
+    assert scipy.stats.kstest(factors, scipy.stats.uniform(*(0.6, 0.8)).cdf).pvalue > 1e-3
+
+
+def test_hue_draws_one_turn_an_image(keys):
+    reds = np.full((COUNT, 2, 2, 3), (200, 0, 0), np.uint8)
+    changed = np.asarray(colour.hue(keys, reds, amount=0.1))
+    np.testing.assert_allclose(changed, np.broadcast_to(changed[:, :1, :1], changed.shape), atol=1e-4)
+    hues = np.array([colorsys.rgb_to_hsv(*pixel)[0] for pixel in changed[:, 0, 0] / 255])
+    assert scipy.stats.kstest((hues + 0.5) % 1 - 0.5, scipy.stats.uniform(*(-0.1, 0.2)).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("change", [colour.saturation, colour.hue])
+def test_gray_images_have_no_color_and_other_bands_are_refused(keys, change):
+    gray = np.random.default_rng(3).integers(0, 256, (COUNT, 3, 4, 1), np.uint8)
+    np.testing.assert_array_equal(change(keys, gray, amount=0.5), gray)
+    np.testing.assert_allclose(change(keys, np.repeat(gray, 3, 3), amount=0.5), np.repeat(gray, 3, 3), atol=1e-3)
+    with pytest.raises(UserError, match=f"{change.__name__} is defined for RGB, the images have 13"):
+        change(keys, np.zeros((COUNT, 3, 4, 13), np.uint8), amount=0.5)
 
 
 def test_channel_shift_moves_every_channel_by_itself(keys, pictures):

@@ -1,5 +1,6 @@
 """The order of the operations, whose draws depend on what, and evaluation's frame."""
 
+import colorsys
 import dataclasses
 import functools
 
@@ -22,6 +23,8 @@ EVERYTHING = Augment(
     vertical_flip=True,
     brightness=0.2,
     contrast=0.2,
+    saturation=0.3,
+    hue=0.1,
     noise=3,
     pca=0.1,
     erase=0.5,
@@ -95,7 +98,26 @@ def test_levels_are_clipped_except_by_pca_alone():
     positions = np.arange(64, dtype=np.int32)
     run = built(dataclasses.replace(UNIT, brightness=0.5, pca=0.1, noise=5))
     assert run(white, targets, positions)[0].max() == 1
+    pale = np.broadcast_to(np.asarray([255, 240, 240], np.uint8), white.shape)
+    assert built(dataclasses.replace(UNIT, saturation=1.0, hue=0.1))(pale, targets, positions)[0].max() <= 1
     assert built(dataclasses.replace(UNIT, pca=0.5))(white, targets, positions)[0].max() > 1.05
+
+
+def test_hue_turns_each_image_as_a_whole_behind_brightness(batch):
+    """Largest and smallest channel stay, and all pixels are turned by one angle, none by that of another channel."""
+    dark = batch[0] // 2
+    lit, _ = built(dataclasses.replace(UNIT, brightness=0.5))(dark, *batch[1:])
+    turned, _ = built(dataclasses.replace(UNIT, brightness=0.5, hue=0.2))(dark, *batch[1:])
+    np.testing.assert_allclose(turned.max(-1), lit.max(-1), atol=1e-5)
+    np.testing.assert_allclose(turned.min(-1), lit.min(-1), atol=1e-5)
+    hues = [np.apply_along_axis(lambda pixel: colorsys.rgb_to_hsv(*pixel)[0], -1, images) for images in (lit, turned)]
+    turns = (hues[1] - hues[0] + 0.5) % 1 - 0.5
+    vivid = np.ptp(np.asarray(lit), -1) > 0.02
+    middle = [np.median(one[chosen]) for one, chosen in zip(turns, vivid, strict=True)]
+    for one, chosen, turn in zip(turns, vivid, middle, strict=True):
+        np.testing.assert_allclose(one[chosen], turn, atol=1e-4)
+    assert np.abs(middle).max() <= 0.2
+    assert np.ptp(middle) > 0.1
 
 
 def test_mixing_comes_last(batch):
@@ -144,6 +166,8 @@ def test_any_number_of_channels(batch):
     images, _ = built(Augment(preset="strong", pca=0.1, contrast=0.1), channels=13)(pictures, *batch[1:])
     assert images.shape == (8, 16, 16, 13)
     assert np.isfinite(images).all()
+    with pytest.raises(UserError, match="hue is defined for RGB, the images have 13 channels"):
+        jax.eval_shape(built(Augment(hue=0.1), channels=13), pictures, *batch[1:])
 
 
 @pytest.mark.parametrize("crop", ["random", "center", "resized"])

@@ -18,6 +18,7 @@ from cnnjax.data import resize
 from cnnjax.data.decode import BadPictureError, decode, load
 from cnnjax.data.listing import files_below, picture_files, read_file
 from cnnjax.data.resize import fit, resample
+from cnnjax.evaluation.views import VIEWS
 
 CONFIG = Data()
 SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "imagenet_sample"
@@ -363,6 +364,17 @@ def test_the_centre_is_cut_in_whole_pixels(height, width, how):
     expected = np.asarray(resized.crop((left, top, left + 58, top + 58)))
     fitted, _ = fit(image, Data(resize="center", size=(58, 58), interpolation=how))
     np.testing.assert_array_equal(fitted, expected)
+
+
+@pytest.mark.parametrize("crop", [48, 49, 50, 51, 52, 53])
+@pytest.mark.parametrize("width", range(80, 92))
+def test_a_crop_of_what_is_prepared_is_that_of_the_whole_picture(width, crop):
+    """As torchvision's CenterCrop takes it, though half a margin is rounded twice."""
+    image = np.random.default_rng(0).integers(0, 256, (58, width, 3), np.uint8)
+    top, left = round((58 - crop) / 2), round((width - crop) / 2)
+    fitted, _ = fit(image, Data(resize="center", size=(58, 58), center_crop=(crop, crop)))
+    seen = VIEWS["single"](fitted[None], (crop, crop))[0, 0]
+    np.testing.assert_array_equal(seen, image[top : top + crop, left : left + crop])
 
 
 @pytest.mark.parametrize("shape", [(1, 60000, 3), (50000, 2, 1)])

@@ -116,6 +116,10 @@ def test_key_changes_with_what_changes_the_result(pictures):
     assert folder(threads=1, prefetch=9, loader="streamed", batch_size=5) == first
     others = [folder(split_seed=3), folder(channels=1), folder(resize="squash", size=(8, 8)), folder(val_fraction=0.2)]
     assert len({first, *others}) == 5
+    # A crop is part of the key where it moves the cut: of a margin of 6, but not of one of 4.
+    square = {"resize": "center", "size": (18, 18)}
+    assert folder(**square, center_crop=(14, 14)) == folder(**square)
+    assert folder(**square, center_crop=(12, 12)) != folder(**square)
     (pictures / "ant" / "new.png").write_bytes((pictures / "ant" / "00.png").read_bytes())
     assert folder() != first
 

@@ -51,6 +51,28 @@ def test_defocus_is_opencvs(radius, softness):
     np.testing.assert_allclose(filters.defocus(jnp.asarray(LEVELS), radius, softness), expected, atol=1e-2)
 
 
+def zoom_with_scipy(image, factor):
+    """Magnifies the center of an image [H, W, C], each side by itself: cut to whole pixels, enlarged, trimmed."""
+    kept = [int(np.ceil(side / factor)) for side in image.shape[:2]]
+    top, left = ((side - few) // 2 for side, few in zip(image.shape[:2], kept, strict=True))
+    grown = ndimage.zoom(image[top : top + kept[0], left : left + kept[1]], (factor, factor, 1), order=1)
+    top, left = ((many - side) // 2 for side, many in zip(image.shape[:2], grown.shape[:2], strict=True))
+    return grown[top : top + image.shape[0], left : left + image.shape[1]]
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+@pytest.mark.parametrize("size", [(32, 32), (28, 32), (224, 224)])
+def test_zoom_blur_is_scipys(size, severity):
+    """Over the factors of make_cifar_c.py and make_imagenet_c.py."""
+    ends, steps = ((1.06, 1.11, 1.16, 1.21, 1.26), (0.01,) * 5)
+    if size == (224, 224):
+        ends, steps = (1.11, 1.16, 1.21, 1.26, 1.31), (0.01, 0.01, 0.02, 0.02, 0.03)
+    factors = np.arange(1, ends[severity - 1], steps[severity - 1])
+    images = np.random.default_rng(severity).integers(0, 256, (2, *size, 3)).astype(np.float64)
+    expected = [np.mean([image, *(zoom_with_scipy(image, factor) for factor in factors)], 0) for image in images]
+    np.testing.assert_allclose(corrupt("zoom_blur", images.astype(np.float32), severity), expected, atol=1e-2)
+
+
 @pytest.mark.parametrize("name", list(CHANGES))
 def test_change_leaves_a_picture_alone_at_its_neutral_strength(name):
     if name in ("blur", "occlusion"):

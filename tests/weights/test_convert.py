@@ -14,6 +14,7 @@ from cnnjax.cli import main
 from cnnjax.config import Augment, Data, Evaluate, Experiment, Model, Optimizer, Train
 from cnnjax.core import keys, trees
 from cnnjax.core.rundir import RunDir
+from cnnjax.data import prepare
 from cnnjax.data.decode import load
 from cnnjax.evaluation.views import VIEWS
 from cnnjax.models import create_model
@@ -135,24 +136,33 @@ def test_both_sides_are_resized_where_timm_squashes():
         np.testing.assert_array_equal(VIEWS["single"](prepared[None], (side, side))[0, 0], expected)
 
 
-def check_prepared(picture, tag, side):
-    """Resize(side) and CenterCrop(224) of torchvision, with Pillow alone."""
-    weights = converted_run._published(MODELS["resnet50"].card, "torchvision", tag)
-    config, _ = converted_run._describe(create_model("resnet50"), weights, ("a",))
+def check_prepared(picture, tag, side, name="resnet50"):
+    """Resize(side) and CenterCrop of torchvision, with Pillow alone."""
+    weights = converted_run._published(MODELS[name].card, "torchvision", tag)
+    config, _ = converted_run._describe(create_model(name), weights, ("a",))
     height, width = picture.shape[:2]
     size = (side, side * height // width) if width <= height else (side * width // height, side)
     resized = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
-    left, top = (round((one - 224) / 2) for one in size)
-    expected = np.asarray(resized.crop((left, top, left + 224, top + 224)))
-    prepared, _ = load(picture, config.data, "picture", 3)
-    np.testing.assert_array_equal(VIEWS["single"](prepared[None], (224, 224))[0, 0], expected)
+    left, top = (round((one - weights.side) / 2) for one in size)
+    expected = np.asarray(resized.crop((left, top, left + weights.side, top + weights.side)))
+    prepared, _ = load(picture, config.reading, "picture", 3)
+    np.testing.assert_array_equal(VIEWS["single"](prepared[None], (weights.side,) * 2)[0, 0], expected)
 
 
-@pytest.mark.parametrize(("tag", "side"), [("IMAGENET1K_V1", 256), ("IMAGENET1K_V2", 232)])
-def test_pictures_are_prepared_as_torchvision_does(tag, side):
-    noise = np.random.default_rng(0).integers(0, 256, (300, 411, 3), np.uint8)
-    check_prepared(noise, tag, side)
-    check_prepared(noise.transpose(1, 0, 2), tag, side)
+@pytest.mark.parametrize(
+    ("name", "tag", "side"),
+    [
+        ("resnet50", "IMAGENET1K_V1", 256),
+        ("resnet50", "IMAGENET1K_V2", 232),
+        ("inception_v3", "IMAGENET1K_V1", 342),  # a margin of 43 pixels, rounded twice where it is cut twice
+        ("convnext_small", "IMAGENET1K_V1", 230),  # a margin of 6, half of which is odd
+    ],
+)
+def test_pictures_are_prepared_as_torchvision_does(name, tag, side):
+    for width in (408, 411, 414, 417):
+        noise = np.random.default_rng(0).integers(0, 256, (300, width, 3), np.uint8)
+        check_prepared(noise, tag, side, name)
+        check_prepared(noise.transpose(1, 0, 2), tag, side, name)
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the ImageNet sample is not beside the checkout")
@@ -494,3 +504,18 @@ def test_another_resolution_has_its_pictures_prepared_for_it(converted, pets):
     logits = run.logits((square[None, 4:60, 4:60] - mean) / std)
     expected = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(run.predict([pets / "cats/0.png"]), expected, atol=1e-5)
+
+
+def test_a_crop_of_an_odd_margin_lies_where_torchvision_has_it(converted, pets, tmp_path):
+    """60 x 60 of 74 x 65 pixels, in prediction and in evaluation alike."""
+    overrides = {"data.size": (65, 65), "evaluate.input_size": (60, 60), "data.source": f"folder:{pets}"}
+    run = open_run(converted[0] / "run", overrides=overrides)
+    picture = Image.open(pets / "cats/0.png")  # 80 x 70
+    resized = np.asarray(picture.resize((65 * 80 // 70, 65), Image.Resampling.BILINEAR))
+    top, left = (round((side - 60) / 2) for side in resized.shape[:2])
+    expected = resized[top : top + 60, left : left + 60]
+    fitted, _ = run.fit(pets / "cats/0.png")
+    np.testing.assert_array_equal(VIEWS["single"](fitted[None], (60, 60))[0, 0], expected)
+    split = prepare(run.reading, tmp_path).split("train")
+    row = next(row for row, name in enumerate(split.names) if "cats/0.png" in name)
+    np.testing.assert_array_equal(VIEWS["single"](split.gather(np.asarray([row])), (60, 60))[0, 0], expected)
