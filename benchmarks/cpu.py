@@ -26,7 +26,9 @@ MALLOC = {
     "MALLOC_ARENA_MAX": "1",
 }
 """glibc keeps freed memory (see cnnjax's own setting of it)."""
-NETS = ("lenet5", "vgg_small", "alexnet", "resnet18")
+YNN = "--xla_cpu_experimental_ynn_fusion_type"
+"""XLA's flag that says which operations of a CPU go to YNNPACK."""
+NETS = ("lenet5", "vgg_small", "alexnet", "resnet18", "mobilenet_v2", "efficientnet_b0")
 EPOCH_NETS = ("cnn1", "cnn3", "six_conv")
 
 
@@ -36,6 +38,9 @@ class Side:
     def __init__(self, side: str, net: str, options: argparse.Namespace):
         root = str(SIDES.parents[1])
         environment = {**os.environ, "PYTHONPATH": root, "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        side, _, ynn = side.partition(" ynn=")
+        if ynn:
+            environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {YNN}={ynn}".strip()
         arguments = [side, net]
         if side.startswith("cnnjax") and (devices := 1 if side == "cnnjax_one_device" else options.devices):
             environment["JAX_NUM_CPU_DEVICES"] = str(devices)
@@ -104,6 +109,7 @@ def main() -> None:
     parser.add_argument("--torch_malloc", action="store_true", help="PyTorch under cnnjax's setting of malloc as well")
     parser.add_argument("--plain", action="store_true", help="cnnjax with XLA's own convolutions as well")
     parser.add_argument("--one_device", action="store_true", help="cnnjax with all cores as one device as well")
+    parser.add_argument("--ynn", action="append", default=[], help=f"cnnjax with {YNN} too: --ynn=-reduce")
     parser.add_argument("--keras", action="store_true", help="epochs of Fashion-MNIST against Keras")
     parser.add_argument("--source", default="fashion_mnist", help="of the epochs' pictures")
     parser.add_argument("--data_dir", help="where cnnjax keeps prepared data")
@@ -116,6 +122,7 @@ def main() -> None:
         names += ["torch_malloc"] if options.torch_malloc else []
         names += ["cnnjax_plain"] if options.plain else []
         names += ["cnnjax_one_device"] if options.one_device else []
+        names += [f"cnnjax ynn={entries}" for entries in options.ynn]
     heading = "epochs of Fashion-MNIST" if options.keras else "training steps"
     lines = [f"{heading}, {options.cores} cores, {options.rounds} rounds, {options.clock} time"]
     results = {}

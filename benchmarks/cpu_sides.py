@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-BATCH = {"lenet5": 128, "vgg_small": 64, "alexnet": 16, "resnet18": 8}
+BATCH = {"lenet5": 128, "vgg_small": 64, "alexnet": 16, "resnet18": 8, "mobilenet_v2": 8, "efficientnet_b0": 8}
 PATTERNS = {
     "lenet5": "conv6k5 >> relu >> pool >> conv16k5v >> relu >> pool >> fc120 >> relu >> fc84 >> relu",
     "six_conv": "[conv32 >> relu] * 2 >> pool >> [conv64 >> relu] * 2 >> pool >> [conv128 >> relu] * 2 >> pool "
@@ -130,12 +130,15 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
 
 def torch_net(net: str) -> Any:
     import torch
+    import torch_nets
     from torch import nn
 
     if net == "alexnet":
         return _alexnet(), (3, 224, 224), 1000
     if net == "resnet18":
         return _resnet18(), (3, 224, 224), 1000
+    if net in ("mobilenet_v2", "efficientnet_b0"):
+        return torch_nets.build(net)[0], (3, 224, 224), 1000
     layers: list[Any] = []
     channels, side, flat = 1, 28, None
     for kind, rest in words(net):

@@ -118,17 +118,19 @@ def densenet121() -> nn.Module:
 
 
 class Inverted(nn.Module):
-    """MBConv with squeeze and excitation of the block's input width."""
+    """MBConv; EfficientNet's has squeeze and excitation of the block's input width, MobileNetV2's has none."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, size: int, stride: int):
+    def __init__(
+        self, inputs: int, outputs: int, expansion: int, size: int, stride: int, *, act=nn.SiLU, gated: bool = True
+    ):
         super().__init__()
         wide, narrow = inputs * expansion, max(inputs // 4, 1)
         parts = OrderedDict()
         if expansion > 1:
-            parts["expand"] = conv_bn(inputs, wide, 1, act=nn.SiLU)
-        parts["depthwise"] = conv_bn(wide, wide, size, stride=stride, groups=wide, act=nn.SiLU)
+            parts["expand"] = conv_bn(inputs, wide, 1, act=act)
+        parts["depthwise"] = conv_bn(wide, wide, size, stride=stride, groups=wide, act=act)
         self.body = nn.Sequential(parts)
-        self.gate = nn.Sequential(
+        self.gate = gated and nn.Sequential(
             *(nn.AdaptiveAvgPool2d(1), nn.Conv2d(wide, narrow, 1), nn.SiLU(inplace=True)),
             *(nn.Conv2d(narrow, wide, 1), nn.Sigmoid()),
         )
@@ -137,7 +139,7 @@ class Inverted(nn.Module):
 
     def forward(self, images):
         values = self.body(images)
-        values = self.project(values * self.gate(values))
+        values = self.project(values * self.gate(values) if self.gate else values)
         return images + values if self.adds else values
 
 
@@ -156,4 +158,17 @@ def efficientnet_b0() -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(1280, 1000))
 
 
-OWN = {net.__name__: net for net in (alexnet, vgg16, resnet50, densenet121, efficientnet_b0)}
+def mobilenet_v2() -> nn.Module:
+    layers: list[nn.Module] = [conv_bn(3, 32, 3, stride=2, act=nn.ReLU6)]
+    inputs = 32
+    table = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    for expansion, width, count, stride in table:
+        for block in range(count):
+            step = 1 if block else stride
+            layers.append(Inverted(inputs, width, expansion, 3, step, act=nn.ReLU6, gated=False))
+            inputs = width
+    layers += [conv_bn(inputs, 1280, 1, act=nn.ReLU6), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2)]
+    return nn.Sequential(*layers, nn.Linear(1280, 1000))
+
+
+OWN = {net.__name__: net for net in (alexnet, vgg16, resnet50, densenet121, efficientnet_b0, mobilenet_v2)}
