@@ -152,7 +152,9 @@ def resample(images: Array, boxes: Array, *, size: tuple[int, int]) -> Array:
     top, left, height, width = (boxes[:, i, None] for i in range(4))
     rows = top + (jnp.arange(size[0]) + 0.5) * (height / size[0]) - 0.5
     columns = left + (jnp.arange(size[1]) + 0.5) * (width / size[1]) - 0.5
-    rows, columns = jnp.clip(rows, top, top + height - 1), jnp.clip(columns, left, left + width - 1)
+    # Within the picture too, which a box may leave by rounding: XLA may compute a box twice and round differently.
+    rows = jnp.clip(rows, jnp.maximum(top, 0), jnp.minimum(top + height, images.shape[1]) - 1)
+    columns = jnp.clip(columns, jnp.maximum(left, 0), jnp.minimum(left + width, images.shape[2]) - 1)
     return _bilinear(images, rows[:, :, None], columns[:, None, :])
 
 

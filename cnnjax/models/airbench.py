@@ -61,7 +61,8 @@ class Whitening(nn.Module):
         patches = jnp.concatenate([inputs[:, i : i + height, j : j + width] for i, j in corners], -1)
         rows = patches.reshape(-1, patches.shape[-1]).astype(jnp.float32)
         values, vectors = jnp.linalg.eigh(rows.T @ rows / len(rows))
-        return vectors / jnp.sqrt(values + self.eps)
+        # None is negative but by rounding, which pictures of one colour and of high levels make larger than eps.
+        return vectors / jnp.sqrt(jnp.maximum(values, 0) + self.eps)
 
 
 def _both_signs(columns: Array) -> Array:

@@ -99,7 +99,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
     "sigmoid": jax.nn.sigmoid,
     "elu": jax.nn.elu,
-    "leaky": lambda inputs: jnp.maximum(0.1 * inputs, inputs),
+    # Not a maximum: its gradient goes to the operand that equals the result, and XLA may round the two differently.
+    "leaky": lambda inputs: jnp.where(inputs > 0, inputs, 0.1 * inputs),
     "swish": jax.nn.silu,
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
     "relu6": jax.nn.relu6,

@@ -48,8 +48,9 @@ def margin(lengths: Array, targets: Array) -> Array:
     Args:
       lengths: of the class capsules, 0 .. 1.
     """
-    present = targets * jnp.square(jnp.maximum(0.9 - lengths, 0))
-    absent = (1 - targets) * jnp.square(jnp.maximum(lengths - 0.1, 0))
+    # ReLU and not jnp.maximum, whose gradient asks which operand equals the result: XLA may round the two differently.
+    present = targets * jnp.square(jax.nn.relu(0.9 - lengths))
+    absent = (1 - targets) * jnp.square(jax.nn.relu(lengths - 0.1))
     return jnp.sum(present + 0.5 * absent, axis=-1)
 
 

@@ -153,3 +153,24 @@ def test_scaled_boxes_have_vgg_s_scales_and_lie_inside():
     assert (boxes[:, :2] >= 0).all()
     assert (boxes[:, :2] <= room + 1e-3).all()
     np.testing.assert_allclose((boxes[:, :2] / room).mean(0), 0.5, atol=0.02)
+
+
+@pytest.mark.parametrize("box", [(-2e-5, 0, 8, 9), (0, -2e-5, 8, 9), (0, 0, 9, 9), (0, 0, 8, 10), (1, 1, 8, 9)])
+def test_no_pixel_is_taken_from_beyond_the_picture(box):
+    """Boxes leave it by rounding, and by a pixel where XLA rounds a side twice and differently."""
+    picture = np.zeros((1, 8, 9, 1), np.float32)
+    picture[0, 7] = picture[0, :, 8] = 1  # what an index beyond an edge would read: the opposite edge
+    seen = resample(picture, np.asarray([box], np.float32), size=(24, 27))[0, ..., 0]
+    rows = np.clip(box[0] + (np.arange(24) + 0.5) * box[2] / 24 - 0.5, max(box[0], 0), min(box[0] + box[2], 8) - 1)
+    columns = np.clip(box[1] + (np.arange(27) + 0.5) * box[3] / 27 - 0.5, max(box[1], 0), min(box[1] + box[3], 9) - 1)
+    edge = 1 - np.clip(7 - rows, 0, 1)[:, None] * np.clip(8 - columns, 0, 1)  # how much of it is dark
+    np.testing.assert_allclose(seen, edge, atol=1e-6)
+
+
+def test_a_draw_times_a_count_stays_below_it():
+    """Places are floor(u n): the largest float32 that is drawn is 1 - 2^-23."""
+    counts = np.arange(1, 1 << 17).astype(np.float32)
+    assert (np.floor(np.float32(1 - 2**-23) * counts) == counts - 1).all()
+    drawn = np.asarray(jax.random.uniform(jax.random.key(0), (1 << 22,)))
+    assert drawn.max() <= 1 - 2**-23
+    assert (drawn * 2**23 % 1 == 0).all(), "a draw has 23 bits"

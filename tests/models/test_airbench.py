@@ -36,6 +36,15 @@ def test_the_first_batch_makes_patches_white_and_later_ones_change_nothing():
     np.testing.assert_array_equal(again["batch_stats"]["kernel"], changed["batch_stats"]["kernel"])
 
 
+@pytest.mark.parametrize("level", [0.0, -1.0, 200.0])
+def test_pictures_of_one_colour_leave_finite_kernels(level):
+    """All eigenvalues but one are zero, give or take a rounding of the largest, which exceeds eps."""
+    layer, images = Whitening(), np.full((32, 16, 16, 3), level, np.float32)
+    _, changed = layer.apply(layer.init(KEY, images), images, train=True, mutable=["batch_stats"])
+    assert np.isfinite(changed["batch_stats"]["kernel"]).all()
+    assert np.abs(changed["batch_stats"]["kernel"]).max() <= 5e-4**-0.5 * (1 + 1e-5)
+
+
 def test_counts_and_maps():
     shapes = create_model("airbench94").shapes()
     kernels = 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256)

@@ -248,6 +248,12 @@ def test_activations_by_their_formulas():
     np.testing.assert_array_equal(call(blocks.ReLU(), values), np.maximum(values, 0))
 
 
+def test_leaky_relu_leaks_at_zero():
+    """As PyTorch has it; a gradient by equality of operand and result is shared there, or lost to rounding."""
+    slope = jax.grad(lambda values: blocks.ACTIVATIONS["leaky"](values).sum())(jnp.array([-1.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(slope, np.float32([0.1, 0.1, 1]))
+
+
 def test_drop_path_drops_pictures_whole():
     ones = np.ones((2000, 2, 3, 4), np.float32)
     layer = blocks.DropPath(0.25)
