@@ -167,7 +167,8 @@ def drive_training(config, start):
         step = step or assemble.compiled(function, parts, state, batch, mesh)
         state, scalars = step(state, batch)
         count = int(batch.get("count", 1))  # steps of this dispatch
-        losses.extend((np.atleast_1d(scalars["loss"]) / np.atleast_1d(scalars["count"]))[:count])
+        sums, images = (np.atleast_1d(scalars[name])[:count] for name in ("loss", "count"))
+        losses.extend(sums / images)
     assert len(losses) == length.steps
 
     every = training.gather(np.arange(len(training)), threads=1).astype(np.float64)
