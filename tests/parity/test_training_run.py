@@ -25,7 +25,7 @@ BOUNDS = 1e-4, 1e-3
 """The largest distances to PyTorch in float64: of the loss at any step, of a probability after the last."""
 
 OPTIMIZERS = {
-    "sgd": Optimizer(name="sgd", lr=0.02, momentum=0.9, weight_decay=5e-4),
+    "sgd": Optimizer(name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4),
     "adamw": Optimizer(name="adamw", lr=1e-3, weight_decay=0.05, decay_on="weights", clip_norm=1.0),
 }
 
