@@ -2,13 +2,20 @@
 
 import functools
 import importlib.util
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnnjax.core.mesh import replicated
+from cnnjax.data import prepare
 from cnnjax.models import create_model
+from cnnjax.training import assemble
+from cnnjax.training.loop import Length
+from cnnjax.training.state import create_state
+from cnnjax.training.step import Parts, predict_step
 from cnnjax.weights import bridge
 
 
@@ -75,34 +82,120 @@ def state_of(net):
     return {key: value.detach().numpy().copy() for key, value in net.state_dict().items()}
 
 
-def check_parity(name, source, reference, side, *, channels=3, classes=None, options=None, tolerance=1e-4):
-    """Asserts equal logits of `reference`, a net or its name, and of ours with its weights, and an exact way back."""
+def make_pair(name, source, reference, side, *, rng, channels=3, classes=None, options=None):
+    """Returns our model, its variables, and `reference`, a net or its name, with the same random weights."""
     import torch
 
-    rng = np.random.default_rng(0)
-    pictures = rng.standard_normal((2, side, side, channels), np.float32)
     if isinstance(reference, str):
         reference = build(source, reference, **(options or {}))
     torch.manual_seed(0)
     calm = torch.from_numpy(rng.standard_normal((4, channels, side, side), np.float32))
     net = randomise(reference, calm)
+    if classes is None:
+        with torch.no_grad():
+            classes = net(calm[:1]).shape[1]
+    model = create_model(name, classes, input_size=(side, side, channels))
+    return model, bridge.read_variables(model, state_of(net), source), net
+
+
+def check_parity(name, source, reference, side, *, channels=3, tolerance=1e-4, **options):
+    """Asserts equal logits of both nets of `make_pair`, and an exact way back of the weights."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    pictures = rng.standard_normal((2, side, side, channels), np.float32)
+    model, variables, net = make_pair(name, source, reference, side, rng=rng, channels=channels, **options)
     with torch.no_grad():
         theirs = net(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
     spread = theirs.max() - theirs.min()
     assert np.abs(theirs[0] - theirs[1]).max() > 0.02 * spread, "the reference hardly looks at the pictures"
-
-    state = state_of(net)
-    model = create_model(name, theirs.shape[1] if classes is None else classes, input_size=(side, side, channels))
-    variables = bridge.read_variables(model, state, source)
     ours = np.asarray(jax.jit(model.apply)(variables, jnp.asarray(pictures)))
     assert np.abs(ours - theirs).max() <= tolerance * spread
 
-    back = bridge.write_state(model, variables, source)
+    back, state = bridge.write_state(model, variables, source), state_of(net)
     kept = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     assert back.keys() == kept.keys()
     for key, value in kept.items():
         np.testing.assert_array_equal(back[key], value, err_msg=key)
-    return model, variables, net
+
+
+@dataclass
+class Drive:
+    """What some steps of the library's own training began with, were shown and led to.
+
+    Attributes:
+      before, after: the variables, float32 arrays in memory.
+      losses: [steps].
+      images: float64 [steps, B, H, W, C], normalized by the mean and deviation of the training set.
+      labels: [steps, B].
+      held_out: float64 [n, H, W, C], some images of the test set; of which `pixels` are the values of 0-255.
+    """
+
+    parts: Parts
+    before: dict
+    after: dict
+    losses: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    held_out: np.ndarray
+    pixels: np.ndarray
+
+    def probabilities(self):
+        """Of the held-out images, after training; float32 [n, K]."""
+        predict = jax.jit(functools.partial(predict_step, parts=self.parts))
+        return np.asarray(predict(self.after, {"images": self.pixels}))
+
+
+def drive_training(config, start):
+    """Trains as cnnjax.train does: the same program, devices, loader and number of steps a dispatch.
+
+    Args:
+      config: whose train.steps say how long.
+      start: f(model) -> the variables to begin with.
+    """
+    dataset = prepare(config.data)
+    config = assemble.resolve(config, dataset)
+    training = assemble.to_learn(config, dataset.split("train"))
+    length = Length.of(config.train, pictures=len(training), batch_size=config.data.batch_size)
+    parts = assemble.assemble(config, dataset, length)
+    mesh, most = assemble.mesh_of(parts), assemble.steps_per_dispatch(parts, dataset)
+    function, batches = assemble.dispatches(config, assemble.loader(config, dataset, mesh)(training), length, most)
+    before = jax.tree.map(np.array, start(parts.model))
+    state = create_state(before, parts.optimizer, average=False)
+    state, step, losses = jax.device_put(state, replicated(mesh)), None, []
+    for batch in batches:
+        step = step or assemble.compiled(function, parts, state, batch, mesh)
+        state, scalars = step(state, batch)
+        count = int(batch.get("count", 1))  # steps of this dispatch
+        sums, images = (np.atleast_1d(scalars[name])[:count] for name in ("loss", "count"))
+        losses.extend(sums / images)
+    assert len(losses) == length.steps
+
+    every = training.gather(np.arange(len(training)), threads=1).astype(np.float64)
+    mean, deviation = every.mean((0, 1, 2)), every.std((0, 1, 2))
+    rows = np.stack([row["index"] for row in assemble.training_rows(config, length)])
+    test = dataset.split("test")
+    pixels = test.gather(np.arange(min(len(test), 64)), threads=1)
+    after = jax.tree.map(np.array, {"params": state.params, "batch_stats": state.batch_stats})
+    return Drive(
+        parts,
+        before,
+        after,
+        np.asarray(losses, np.float64),
+        ((every - mean) / deviation)[rows],
+        training.labels[rows],
+        (pixels - mean) / deviation,
+        pixels,
+    )
+
+
+@pytest.fixture
+def drive():
+    """`drive_training`, optimized as users' programs are."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield drive_training
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def pytest_collection_modifyitems(items):
@@ -116,6 +209,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def parity():
     return check_parity
+
+
+@pytest.fixture
+def pair():
+    return functools.partial(make_pair, rng=np.random.default_rng(0))
 
 
 @pytest.fixture
