@@ -78,9 +78,9 @@ def _windows(layer: MaxPool, inputs: Array) -> Windows:
 
 def max_pool(inputs: Array, window: Two, stride: Two, around: tuple[Two, Two]) -> Array:
     """Max-pooling, by the place of the largest where that is faster: on CPU and GPU."""
-    if jax.default_backend() not in ("cpu", "gpu"):
+    if jax.default_backend() not in ("cpu", "gpu") or max(window) > 32:  # XLA would compile for minutes
         return _pool(nn.max_pool, inputs, window, stride, around)
-    if math.prod(window) < 128:
+    if math.prod(window) <= 16:
         return max_pool_by_place(inputs, window, stride, around)
     # The first of the largest of a row, then the first of the rows: few operations, and the tie is still the first's.
     rows = max_pool_by_place(inputs, (1, window[1]), (1, stride[1]), ((0, 0), around[1]))
@@ -114,7 +114,7 @@ def max_pool_by_place(
 
     Args:
       inputs: [N, H, W, C].
-      window: (height, width).
+      window: (height, width), fewer than 128 values.
       around: padding ((top, bottom), (left, right)), which never wins.
     """
     return nn.max_pool(inputs, window_shape=window, strides=stride, padding=around)
@@ -135,12 +135,18 @@ def _pool_forward(
         for i in range(window[0])
         for j in range(window[1])
     ]
-    places = np.arange(len(parts), dtype=np.int8 if len(parts) < 128 else np.int16)
-    largest, first = parts[0], jnp.full(parts[0].shape, places[0])
-    for place, part in zip(places[1:], parts[1:], strict=True):
-        first = jnp.where(part > largest, place, first)
-        largest = jnp.maximum(largest, part)
+    candidates = [(part, jnp.full(part.shape, place, jnp.int8)) for place, part in enumerate(parts)]
+    while len(candidates) > 1:  # neighbors in pairs: XLA compiles a long chain slowly
+        pairs = zip(candidates[::2], candidates[1::2], strict=False)
+        odd = candidates[-1:] if len(candidates) % 2 else []
+        candidates = [_larger(*pair) for pair in pairs] + odd
+    largest, first = candidates[0]
     return largest, (first, jnp.zeros((0, *inputs.shape[1:3])))  # the latter by its shape alone
+
+
+def _larger(earlier: tuple[Array, Array], later: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The larger of two values with its place; the earlier where they are equal."""
+    return jnp.maximum(earlier[0], later[0]), jnp.where(later[0] > earlier[0], later[1], earlier[1])
 
 
 def _pool_backward(
