@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.bench import reference
+from cnnjax.core import logs
 from cnnjax.models import convolution, norm, pooling
 from cnnjax.optim import losses
 
@@ -54,21 +55,19 @@ class Canary:
                 error = max(difference(*pair) for pair in self.compare())
         except Exception as raised:  # whatever it is, the other canaries are run
             failure = " ".join(f"{type(raised).__name__}: {raised}".split())[:300]
-        ok = error is not None and error <= tolerance
-        return {
-            "name": self.name,
-            "backend": backend,
-            "ok": ok,
-            "error": error,
-            "tolerance": tolerance,
-            "failure": failure,
-        }
+        row = {"name": self.name, "backend": backend, "ok": error is not None and error <= tolerance}
+        return row | {"error": error, "tolerance": tolerance, "failure": failure}
 
 
 def run(backends: Iterable[str] | None = None, names: str = "") -> list[dict[str, Any]]:
     """Runs the canaries whose names contain `names` on each backend; None: on all that are present."""
-    chosen = [canary for canary in CANARIES if names in canary.name]
-    return [canary.run(backend) for backend in backends or present() for canary in chosen]
+    pairs = [(canary, backend) for backend in backends or present() for canary in CANARIES if names in canary.name]
+    rows = []
+    with logs.progress("canaries", len(pairs), lines=False) as tick:
+        for canary, backend in pairs:
+            rows.append(canary.run(backend))
+            tick()
+    return rows
 
 
 def present() -> list[str]:
