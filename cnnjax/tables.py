@@ -104,6 +104,7 @@ def _doctor_tables(report: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]
         *(("GPU", name) for name in gpu["devices"]),
     ]
     machine += [("GPU plugin", f"{name} {version}") for name, version in gpu["plugins"].items()]
+    machine += [("libtpu", gpu["libtpu"])] if gpu["libtpu"] else []
     machine += [("problem", sentence) for sentence in report["problems"]]
     flags = [(f"--{flag['name']}={flag['value']}", f"set by {flag['origin']}") for flag in report["flags"]]
     faults = [
