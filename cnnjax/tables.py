@@ -84,7 +84,7 @@ def show_doctor(report: Mapping[str, Any]) -> None:
         console.print(table)
 
 
-def _doctor_tables(report: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+def _doctor_tables(report: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]]:
     """Title, headings and rows of each table."""
     gpu, memory, optional = report["gpu"], report["memory"], report["optional"]
     versions = [(name, version or "missing", optional.get(name, "")) for name, version in report["versions"].items()]

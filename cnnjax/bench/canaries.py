@@ -182,8 +182,8 @@ def _layer_norm(*shape: int) -> Pairs:
         return jnp.sum(weights * outputs), outputs
 
     (to_inputs, to_params), outputs = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(inputs, params)
-    right, *kept = reference.normalization(inputs, params["scale"], params["bias"], layer.eps, (-1,))
-    gradients = reference.normalization_gradients(weights, params["scale"], *kept, (-1,))
+    right, normalized, factor = reference.normalization(inputs, params["scale"], params["bias"], layer.eps, (-1,))
+    gradients = reference.normalization_gradients(weights, params["scale"], normalized, factor, (-1,))
     yield outputs, right
     yield from zip((to_inputs, to_params["scale"], to_params["bias"]), gradients, strict=True)
 
@@ -224,7 +224,7 @@ def _cross_entropy(count: int, classes: int) -> Pairs:
     targets = np.eye(classes, dtype=np.float32)[np.arange(count) % classes]
 
     def loss(logits: Any) -> Any:
-        each = losses.softmax_cross_entropy(logits, losses.smooth(targets, 0.1))
+        each = losses.softmax_cross_entropy(logits, losses.smooth(jnp.asarray(targets), 0.1))
         return jnp.sum(weights * each), (each, losses.probabilities(logits, "softmax"))
 
     gradient, (each, shares) = jax.jit(jax.grad(loss, has_aux=True))(logits)
@@ -279,9 +279,9 @@ def _canaries() -> Iterable[Canary]:
         for name, shape in CONVOLUTIONS.items():
             which = "XLA's convolution" if plain else "convolution"
             yield Canary(f"{which}, {name}", functools.partial(_convolution, shape, plain), multiplies=True)
-    for shape, window, stride in (((16, 28, 28, 16), 2, 2), ((8, 35, 35, 192), 3, 2)):
-        name = f"max pooling behind BatchNorm, {'x'.join(map(str, shape))}, window {window}, stride {stride}"
-        yield Canary(name, functools.partial(_pooling, shape, window, stride))
+    for maps, window, stride in (((16, 28, 28, 16), 2, 2), ((8, 35, 35, 192), 3, 2)):
+        name = f"max pooling behind BatchNorm, {'x'.join(map(str, maps))}, window {window}, stride {stride}"
+        yield Canary(name, functools.partial(_pooling, maps, window, stride))
     for sizes in ((16, 7, 7, 33), (1, 181, 181, 3), (127, 5)):
         yield Canary(f"BatchNorm, {'x'.join(map(str, sizes))}", functools.partial(_batch_norm, *sizes))
     for sizes in ((3, 7, 7, 96), (32_769, 5), (1, 1, 1, 8191)):
