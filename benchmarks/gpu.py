@@ -6,7 +6,8 @@ halves it until it fits. The two take turns, each in a process of its own that h
 three forward passes of two operations a multiply-add against the device's peak, the same for both.
 
 Runs on machines with jax, flax, optax, orbax, chex, absl, rich and PyTorch alone. --smoke tries it all, torch.compile
-apart, with small pictures on whatever device there is.
+apart, with small pictures on whatever device there is. --canaries only checks, in a minute and without PyTorch, whether
+the device computes the right numbers.
 """
 
 import argparse
@@ -179,6 +180,26 @@ def race(net: str, options: argparse.Namespace, cache: str) -> list[str]:
     return lines
 
 
+def canaries() -> int:
+    """Holds what is compiled for the device against float64 NumPy; returns how many canaries failed."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from cnnjax.bench import canaries as checks
+    from cnnjax.core.mesh import make_mesh
+
+    make_mesh()  # sets memory and flags as training does
+    rows = checks.run()
+    failed = sum(not row["ok"] for row in rows)
+    lines = [
+        f"{'ok' if row['ok'] else 'FAILED':6}  {row['backend']:4}  {row['name']:70}  "
+        + (row["failure"] or f"{row['error']:.1e} of {row['tolerance']:.0e}")
+        for row in rows
+    ]
+    device = device_name()
+    head = [*machine("jax", "jaxlib", "flax"), f"device    {device}", f"failed    {failed} of {len(rows)}", ""]
+    write(re.sub(r"\W+", "-", f"canaries-{device}".lower()).strip("-"), [*head, *lines])
+    return failed
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", default=",".join(NETS), help="names, separated by commas")
@@ -187,10 +208,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="to begin with, for all nets")
     parser.add_argument("--steps", type=int, help="to measure; default: about ten seconds")
     parser.add_argument("--smoke", action="store_true", help="small pictures, one round of two steps")
+    parser.add_argument("--canaries", action="store_true", help="check numbers, race nothing")
     parser.add_argument("--one", choices=SPEEDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         return alone(options)
+    if options.canaries:
+        sys.exit(canaries() > 0)
     if options.smoke:  # compiling for a CPU takes minutes and shows nothing about a GPU
         os.environ["TORCH_COMPILE_DISABLE"] = "1"
         options.rounds, options.steps, options.batch = 1, 2, options.batch or 4

@@ -18,6 +18,7 @@ from typing import Any
 from absl import flags
 
 import cnnjax
+from cnnjax.core import startup
 from cnnjax.core.errors import RunError, Stopped, UserError
 from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise UserError(
                     f"{name} reads no recipe, so it takes no --config.{next(iter(overrides))}; leave it out"
                 )
+            startup.set_flags()  # before jax is imported
             return verb.run(flag, overrides, rest) or 0
     except BrokenPipeError:  # predict ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python prints the rest when it ends, and fails

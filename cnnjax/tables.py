@@ -1,9 +1,11 @@
-"""What evaluate and predict print for people: tables on a terminal, plain lines elsewhere."""
+"""What evaluate, predict, doctor and --print_config print for people: tables on a terminal, plain lines elsewhere."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from cnnjax import recipes
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -63,6 +65,88 @@ def show_predictions(results: Results) -> None:
         row = (result["file"], first["name"], f"{first['probability']:.1%}", more)
         table.add_row(*map(Text, row))  # as they are: a name may have brackets
     console.print(table)
+
+
+def show_doctor(report: Mapping[str, Any]) -> None:
+    """Prints what `doctor.examine` has found: tables on a terminal, else lines of tab-separated columns."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for title, columns, rows in _doctor_tables(report):
+        if not console.is_terminal:
+            print("\n".join([title, *("  " + "\t".join(row) for row in rows), ""]))
+            continue
+        table = Table(*columns, title=title, title_justify="left", show_header=any(columns))
+        for row in rows:
+            table.add_row(*map(Text, row))  # as they are: a path may have brackets
+        console.print(table)
+
+
+def _doctor_tables(report: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]]:
+    """Title, headings and rows of each table."""
+    gpu, memory, optional = report["gpu"], report["memory"], report["optional"]
+    versions = [(name, version or "missing", optional.get(name, "")) for name, version in report["versions"].items()]
+    machine = [("platform", report["platform"]), ("cores", str(report["cores"]))]
+    machine += [(f"memory, {name}", _gib(size)) for name, size in memory.items() if size is not None]
+    machine += [
+        (f"devices, {backend}", f"{kinds.count(kind)} x {kind}")
+        for backend, kinds in report["devices"].items()
+        for kind in sorted(set(kinds))
+    ]
+    machine += [
+        (f"folder, {name}", f"{folder['path']}, {_gib(folder['free'])} free")
+        for name, folder in report["folders"].items()
+    ]
+    machine += [
+        ("GPU driver", gpu["driver"] or "none (nvidia-smi finds none)"),
+        *(("GPU", name) for name in gpu["devices"]),
+    ]
+    machine += [("GPU plugin", f"{name} {version}") for name, version in gpu["plugins"].items()]
+    machine += [("libtpu", gpu["libtpu"])] if gpu["libtpu"] else []
+    machine += [("problem", sentence) for sentence in report["problems"]]
+    flags = [(f"--{flag['name']}={flag['value']}", f"set by {flag['origin']}") for flag in report["flags"]]
+    faults = [
+        (
+            f"{fault['package']} {fault['version']}",
+            fault["what"],
+            "avoided by the flags in force" if fault["avoided"] else "NOT AVOIDED",
+            " ".join(fault["links"]),
+        )
+        for fault in report["known_faults"]
+    ]
+    canaries = [
+        (
+            "ok" if row["ok"] else "FAILED",
+            row["backend"],
+            row["name"],
+            row["failure"] or f"{row['error']:.1e} of {row['tolerance']:.0e}",
+        )
+        for row in report["canaries"]
+    ]
+    return [
+        ("Versions", ("package", "version", "for"), versions),
+        ("Machine", ("", ""), machine),
+        ("Flags in force (XLA_FLAGS)", ("flag", "origin"), flags or [("none", "")]),
+        ("Known faults of these versions", ("package", "fault", "here", "see"), faults or [("none", "", "", "")]),
+        ("Canaries: jit against float64 NumPy", ("", "backend", "what", "largest difference"), canaries),
+    ]
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB"
+
+
+def options(recipe: recipes.Recipe) -> str:
+    """Every option of a recipe with its value, where that came from, and what it means."""
+    lines = []
+    fields = recipes.options()
+    for key, value in recipes.flat(recipe.config).items():
+        shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        origin = recipe.origin.get(key, "default")
+        lines.append(f"config.{key} = {shown}  ({origin})\n    {fields[key].metadata['doc']}")
+    return "\n".join(lines)
 
 
 def predictions_csv(results: Results) -> str:

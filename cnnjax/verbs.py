@@ -10,7 +10,7 @@ from typing import Any, get_args
 from absl import flags
 
 from cnnjax import recipes, tables
-from cnnjax.core.errors import UserError
+from cnnjax.core.errors import RunError, UserError
 from cnnjax.core.files import finite
 from cnnjax.weights.names import Source
 
@@ -90,7 +90,7 @@ class Verb:
 def _train(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
     recipe = recipes.load(_needed(flag, "config"), overrides)
     if flag.print_config:
-        return print(_listing(recipe))
+        return print(tables.options(recipe))
     from cnnjax import run
 
     workdir = flag.workdir or f"runs/{recipe.name}"
@@ -327,6 +327,15 @@ def _plan(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> No
     print(json.dumps(finite(report)) if flag.json else plan.text(report))
 
 
+def _doctor(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
+    from cnnjax.bench import doctor
+
+    report = doctor.examine(flag.data_dir)
+    print(json.dumps(finite(report))) if flag.json else tables.show_doctor(report)
+    if sentence := doctor.verdict(report):
+        raise RunError(sentence)
+
+
 def _needed(flag: flags.FlagValues, name: str) -> str:
     value = flag[name].value
     if not value:
@@ -357,16 +366,6 @@ def _input_size(text: str) -> tuple[int, int, int]:
         raise UserError(f"--input={text} is not HxWxC, such as 224x224x3")
     height, width, channels = map(int, parts)
     return height, width, channels
-
-
-def _listing(recipe: recipes.Recipe) -> str:
-    lines = []
-    fields = recipes.options()
-    for key, value in recipes.flat(recipe.config).items():
-        shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        origin = recipe.origin.get(key, "default")
-        lines.append(f"config.{key} = {shown}  ({origin})\n    {fields[key].metadata['doc']}")
-    return "\n".join(lines)
 
 
 COMMON = ("debug",)
@@ -435,19 +434,7 @@ VERBS = {
     "robustness": Verb(
         _robustness,
         "accuracy of a run under changes of its pictures and under attacks, with curves",
-        (
-            "workdir",
-            "split",
-            "count",
-            "test",
-            "attack",
-            "epsilon",
-            "steps",
-            "target",
-            "checkpoint",
-            "data_dir",
-            "json",
-        ),
+        ("workdir", "split", "count", "test", "attack", "epsilon", "steps", "target", "checkpoint", "data_dir", "json"),
         "cnnjax robustness --workdir runs/lenet_mnist --attack fgsm,pgd --epsilon 0.1,0.25",
         says={"count": "how many pictures of the split; default 1000", "steps": "of pgd and pgd_l2; default 10"},
     ),
@@ -491,6 +478,13 @@ VERBS = {
         "list the models with parameters, multiply-adds and the accuracy of their published weights",
         ("filter", "max_params", "max_macs", "markdown", "json"),
         "cnnjax models --filter efficientnet --max_params 20000000",
+        overrides=False,
+    ),
+    "doctor": Verb(
+        _doctor,
+        "versions, devices and known faults of what is installed, and whether it computes the right numbers",
+        ("data_dir", "json"),
+        "cnnjax doctor",
         overrides=False,
     ),
 }

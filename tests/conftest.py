@@ -15,6 +15,10 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import pytest
 
+from cnnjax.core import startup
+
+startup.set_flags()  # as every program of the library does, before a test uses jax
+
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):

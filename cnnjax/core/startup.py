@@ -1,10 +1,13 @@
-"""What can be said only before jax starts its devices: how memory is kept, and that every CPU core is a device."""
+"""What can be set only before jax starts its devices: how memory is kept, devices of the CPU, and flags of XLA.
+
+jax is imported where it is used, since the command line sets the flags before it needs jax.
+"""
 
 import ctypes
 import os
 import platform
-
-import jax
+import sys
+from typing import Literal
 
 KEEP_MEMORY = {
     "M_MMAP_MAX": (-4, 0),  # large blocks come from the heap, not from the kernel
@@ -20,23 +23,129 @@ PATIENCE = (
 )
 """How long a device may wait for another before XLA ends the process; its minute is too short for a core shared."""
 
+YNN_FUSION = {"0.10.2": "-reduce"}
+"""What is taken from YNNPACK, XLA:CPU's library of kernels, by the version of jaxlib.
+
+Entries are joined by commas: "-reduce,-individual_convolution". jaxlib 0.10.2 has individual_dot,
+individual_convolution and reduce there by default, and the last computes wrong sums (jax issue 39103) and crashes
+(40412). An unknown flag ends the process when jax starts its devices, so only versions are listed on which the entry
+was tried, each on Linux and x86-64.
+"""
+YNN_FLAG = "xla_cpu_experimental_ynn_fusion_type"
+SAME_BITS = ("xla_force_host_platform_device_count", "xla_cpu_collective_call", "xla_dump")
+"""How flags begin that change no bit of a result; of the first, `devices` of environment.json has the outcome."""
+
+_added: list[str] = []
+_reported = False
+
 
 def settle() -> None:
-    """Keeps freed memory and makes every core a device, unless the environment says otherwise; once jax runs, nothing.
+    """Keeps freed memory, sets XLA's flags, makes every core a device, unless the environment says otherwise.
 
-    CNNJAX_MALLOC=system leaves the allocator as it is; JAX_NUM_CPU_DEVICES=1 leaves all cores to one device.
+    Once jax has started its devices, the last two change nothing. CNNJAX_MALLOC=system leaves the allocator as it is;
+    JAX_NUM_CPU_DEVICES=1 leaves all cores to one device; an entry of XLA_FLAGS is never replaced.
     """
     keep_memory()
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "host_platform_device_count" in flags:
+    set_flags()
+    if "xla_force_host_platform_device_count" in flags():
         return
     if not devices_are_given():
+        import jax
+
         try:
             jax.config.update("jax_num_cpu_devices", cores())
         except RuntimeError:  # the program has used jax before: its devices stay
             return
-    if "xla_cpu_collective_call" not in flags:
-        os.environ["XLA_FLAGS"] = " ".join([flags, *PATIENCE]).strip()
+    if not any(name.startswith("xla_cpu_collective_call") for name in flags()):
+        _add(*PATIENCE)
+
+
+def set_flags() -> None:
+    """Adds what YNN_FUSION has for this jaxlib to XLA_FLAGS; once jax has started its devices, logs what is lost.
+
+    Whatever may start the devices calls it first: the command line, `make_mesh`, `create_model`, `open_run`.
+    """
+    entry = ynn_fusion()
+    if entry is None or YNN_FLAG in flags():
+        return
+    if not devices_have_started():
+        _add(f"--{YNN_FLAG}={entry}")
+    elif not _reported:
+        _report(entry)
+
+
+def ynn_fusion() -> str | None:
+    """Returns the default entry for the jaxlib that is installed, without starting its devices."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return None
+    from jaxlib import version  # which loads nothing else
+
+    return YNN_FUSION.get(version.__version__)
+
+
+def flags() -> dict[str, str]:
+    """Returns the flags of XLA_FLAGS by name, without dashes; of a name that is there twice the last, as XLA does."""
+    words = _flag_text().split()
+    pairs = (word.lstrip("-").partition("=") for word in words if word.startswith("--"))
+    return {name: value for name, _, value in pairs}
+
+
+def flags_for_bits(backend: str) -> list[str]:
+    """Returns the flags, NAME=VALUE in order, that may change the bits of what a backend computes."""
+    others = (*SAME_BITS, "xla_gpu_" if backend == "cpu" else "xla_cpu_")
+    return sorted(f"{name}={value}" for name, value in flags().items() if not name.startswith(others))
+
+
+def origin(name: str) -> Literal["cnnjax", "user"]:
+    """Returns who has set a flag."""
+    return "cnnjax" if any(entry.startswith(f"--{name}=") for entry in _added) else "user"
+
+
+def devices_have_started() -> bool:
+    """Whether jax has started its devices, after which it reads no flags."""
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    count = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
+    try:  # jax refuses another number from then on
+        jax.config.update("jax_num_cpu_devices", count + 1)
+    except RuntimeError:
+        return True
+    jax.config.update("jax_num_cpu_devices", count)
+    return False
+
+
+def _report(entry: str) -> None:
+    global _reported
+    import jax
+
+    from cnnjax.core import logs  # which needs this file
+
+    _reported = True
+    if jax.default_backend() == "cpu":
+        logs.say(
+            f"jax had started its devices before cnnjax could set XLA_FLAGS=--{YNN_FLAG}={entry}, without which some "
+            "sums are wrong on a CPU (jax issue 39103); set it in the environment, or call cnnjax before you use jax"
+        )
+
+
+def _add(*entries: str) -> None:
+    """Adds flags to the environment; those of a file that XLA_FLAGS names come along: XLA reads one or the other."""
+    os.environ["XLA_FLAGS"] = " ".join([*_flag_text().split(), *entries])
+    _added.extend(entries)
+
+
+def _flag_text() -> str:
+    """XLA_FLAGS, or what the file says whose path it is."""
+    text = os.environ.get("XLA_FLAGS", "").strip()
+    if not text or text.startswith("--"):
+        return text
+    try:
+        with open(text, encoding="utf-8") as file:
+            return file.read()
+    except OSError:  # XLA ends the process, and says why
+        return text
 
 
 def keep_memory() -> bool:
@@ -54,7 +163,7 @@ def keep_memory() -> bool:
 
 def devices_are_given() -> bool:
     """Whether the environment says how many devices the CPU shall be."""
-    return "JAX_NUM_CPU_DEVICES" in os.environ or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    return "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in flags()
 
 
 def cores() -> int:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from cnnjax.core import trees
+from cnnjax.core import startup, trees
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.models import convolution
@@ -324,6 +324,7 @@ def create_model(
       UserError: unknown name (the nearest is named), a class that is no model or cannot do what is asked, or pictures
         too small for it (the smallest size that works is named).
     """
+    startup.set_flags()
     name, entry = own_name(name), find(name)
     classes = entry.card.num_classes if num_classes is None else num_classes
     if classes < 1:

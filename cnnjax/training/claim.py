@@ -69,6 +69,8 @@ def check_same_run(run: RunDir, config: Experiment, dataset: Dataset, most: int)
         )
     here = environment(config, dataset, most)
     before = files.read_json(run.environment) if run.environment.is_file() else {}
+    if before:
+        before.setdefault("xla_flags", [])  # of runs that began when the library set none
     differ = [key for key in here if before.get(key, here[key]) != here[key]]
     if differ and differ != ["loader"]:  # which alone changes no bit
         changed = ", ".join(f"{key} was {before[key]}" for key in differ)
@@ -84,7 +86,7 @@ def describe_run(run: RunDir, config: Experiment, dataset: Dataset, most: int = 
 
 
 def environment(config: Experiment, dataset: Dataset, most: int) -> dict[str, Any]:
-    """What bits depend on beside the config: versions, devices, cores, the program of `most` steps a dispatch."""
+    """What bits depend on beside the config: versions, devices, cores, flags, how many steps a dispatch has."""
     packages = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     found = {name: metadata.version(name) for name in packages if _installed(name)}
     device = jax.devices()[0]
@@ -99,6 +101,7 @@ def environment(config: Experiment, dataset: Dataset, most: int) -> dict[str, An
         "cores": startup.cores(),
         "loader": "resident" if is_resident(config, dataset) else "streamed",
         "steps_per_dispatch": most,
+        "xla_flags": startup.flags_for_bits(jax.default_backend()),
     }
 
 

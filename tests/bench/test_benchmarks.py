@@ -33,6 +33,20 @@ def test_cnnjax_side_of_the_gpu_race_measures(sides, monkeypatch):
     assert report["macs"] > 0
 
 
+def test_canaries_run_in_one_line(sides, monkeypatch):
+    import gpu
+
+    from cnnjax.bench import canaries
+
+    written = []
+    monkeypatch.setattr(gpu, "write", lambda name, lines: written.extend(lines))
+    monkeypatch.setattr(gpu, "device_name", lambda: "no GPU")
+    right, wrong = canaries.Canary("right", lambda: [(2, 2)]), canaries.Canary("wrong", lambda: [(1, 2)])
+    monkeypatch.setattr(canaries, "CANARIES", (right, wrong))
+    assert gpu.canaries() == 1
+    assert [line.split()[:3] for line in written[-2:]] == [["ok", "cpu", "right"], ["FAILED", "cpu", "wrong"]]
+
+
 @pytest.mark.parity
 def test_torch_side_of_the_cpu_race_trains(sides):
     pytest.importorskip("torch", reason="PyTorch is not installed")

@@ -134,6 +134,26 @@ def test_finished_run_says_so(tiny, tmp_path, capsys):
     assert "is finished" in capsys.readouterr().err
 
 
+def test_other_flags_of_xla_are_reported(tiny, tmp_path, monkeypatch, capsys):
+    """Flags belong to the environment that made the first bits; a run from before they were noted had none."""
+    environment = RunDir(tmp_path / "run").environment
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=-reduce")
+    train(tiny(train__epochs=1), tmp_path / "run")
+    kept = json.loads(environment.read_text())
+    assert kept["xla_flags"] == ["xla_cpu_experimental_ynn_fusion_type=-reduce"]
+    train(tiny(train__epochs=2), tmp_path / "run")
+    assert "has changed" not in capsys.readouterr().err
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=+reduce")
+    train(tiny(train__epochs=3), tmp_path / "run")
+    reported = (
+        "has changed (xla_flags was ['xla_cpu_experimental_ynn_fusion_type=-reduce']): the run goes on, but not to"
+    )
+    assert reported in capsys.readouterr().err
+    environment.write_text(json.dumps({name: value for name, value in kept.items() if name != "xla_flags"}))
+    train(tiny(train__epochs=4), tmp_path / "run")
+    assert "has changed (xla_flags was [])" in capsys.readouterr().err
+
+
 def test_report_of_an_earlier_end_is_not_the_report_of_this_one(tiny, tmp_path, monkeypatch):
     """The longer run is killed after its last checkpoint and before its evaluation."""
     train(tiny(train__epochs=1), tmp_path / "run")
