@@ -1,13 +1,13 @@
 """Three ways to the gradient of a net: the compiled step's, and two references for it.
 
-For benchmarks/gradients.py and tests/models/test_gradients.py.
-
-All begin from the same parameters, as they are after some training, and see the same images.
+For benchmarks/gradients.py and tests/models/test_gradients.py. All begin from the same parameters, as they are after
+some training, and see the same images.
 """
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -49,6 +49,11 @@ class Distance:
     cosine: dict[str, float]
     whole: float
     nothing: float
+
+    @property
+    def median(self) -> float:
+        """The distance of the leaf in the middle."""
+        return sorted(self.largest.values())[len(self.largest) // 2]
 
     @property
     def worst(self) -> str:
@@ -158,8 +163,13 @@ def compiled_gradient(made: Setting, devices: int) -> dict[str, np.ndarray]:
 # ---------------------------------------------------------------- the references
 
 
-def reference(made: Setting, dtype: str) -> dict[str, np.ndarray]:
-    """The gradient by path with XLA's plain operations, "float32", or with matrix products in "float64"."""
+def reference(made: Setting, dtype: str, shaken: int = 0) -> list[dict[str, np.ndarray]]:
+    """The gradient by path with XLA's plain operations, "float32", or with matrix products in "float64".
+
+    Args:
+      shaken: how often it is computed once more, each time with every parameter moved by a share of up to 2^-20, some
+        roundings: how far those lead differs from time to time, and what may be switched shall be.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -186,8 +196,16 @@ def reference(made: Setting, dtype: str) -> dict[str, np.ndarray]:
         traced = jax.jit(jax.grad(loss)).trace(*given)
         if dtype == "float64" and any(map(_loses_digits, equations(traced.jaxpr))):
             raise ValueError(f"{model.name} rounds some of its numbers to float32")
-        found = traced.lower().compile(compiler_options=UNOPTIMIZED)(*given)
-        return {path: np.float64(leaf) for path, leaf in trees.flatten(jax.device_get(found)).items()}
+        compiled, found = traced.lower().compile(compiler_options=UNOPTIMIZED), []
+        moved = [jax.tree.map(functools.partial(_shake, np.random.default_rng(n)), given[0]) for n in range(shaken)]
+        for params in (given[0], *moved):
+            leaves = trees.flatten(jax.device_get(compiled(params, *given[1:])))
+            found.append({path: np.float64(leaf) for path, leaf in leaves.items()})
+        return found
+
+
+def _shake(rng: np.random.Generator, leaf: Any) -> Any:
+    return leaf * np.asarray(1 + 2.0**-20 * rng.uniform(-1, 1, leaf.shape), leaf.dtype)
 
 
 def _loses_digits(equation: Any) -> bool:
@@ -258,6 +276,17 @@ def distance(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> Dist
         cosine={path: _cosine(found[path], exact[path]) for path in real},
         whole=float((apart / sum(np.square(exact[path]).sum() for path in real)) ** 0.5),
         nothing=float(max((np.abs(found[path]).max() / top for path in exact if path not in real), default=0.0)),
+    )
+
+
+def farthest(distances: Sequence[Distance]) -> Distance:
+    """The largest of each figure, the smallest of the cosines."""
+    paths = distances[0].largest
+    return Distance(
+        largest={path: max(one.largest[path] for one in distances) for path in paths},
+        cosine={path: min(one.cosine[path] for one in distances) for path in paths},
+        whole=max(one.whole for one in distances),
+        nothing=max(one.nothing for one in distances),
     )
 
 
