@@ -149,7 +149,7 @@ def line(result: Result) -> dict[str, Any]:
     row |= {"images": f"{result.case.batch} x {'x'.join(map(str, result.size))}"}
     for name, one in (("one", result.one), ("two", result.two), ("plain", result.plain)):
         row[name] = {"leaf": one.worst, "largest": one.largest[one.worst]}
-        row[name] |= {"cosine": min(one.cosine.values()), "whole": one.whole}
+        row[name] |= {"cosine": min(one.cosine.values()), "whole": one.whole, "median": one.median}
     row |= {
         "runs": 1 + SHAKEN,
         "from_plain": result.from_plain,
