@@ -6,8 +6,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/environment.sh test
 which=(-m "not slow")
-# Compiling is most of what the tests do, and takes two thirds of the time without optimisations; --all has them.
-export JAX_DISABLE_MOST_OPTIMIZATIONS=1
 if [ "${1:-}" = "--all" ]; then
   shift
   which=()

@@ -20,6 +20,23 @@ from cnnjax.core import startup
 startup.set_flags()  # as every program of the library does, before a test uses jax
 
 
+QUICKLY_COMPILED = {"core", "data", "report", "test_cli.py", "test_config.py", "test_configs.py", "test_readme.py"}
+"""Folders and files of tests in which no numbers are compared: XLA compiles in two thirds of the time without
+optimizations. All others run what users run; a fault of fused multiply-adds shows nowhere else."""
+
+
+@pytest.fixture(autouse=True)
+def optimizations(request):
+    """XLA's, except where QUICKLY_COMPILED or --all (JAX_DISABLE_MOST_OPTIMIZATIONS=0) says otherwise."""
+    import jax
+
+    part = request.path.relative_to(request.config.rootpath / "tests").parts[0]
+    without = part in QUICKLY_COMPILED and os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") != "0"
+    if without != jax.config.read("jax_disable_most_optimizations"):
+        jax.clear_caches()  # or a program would serve both
+        jax.config.update("jax_disable_most_optimizations", without)
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """Only this machine may be reached: a test that needs the outside fails at once, by name."""

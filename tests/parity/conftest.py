@@ -191,11 +191,7 @@ def drive_training(config, start):
 
 @pytest.fixture
 def drive():
-    """`drive_training`, optimized as users' programs are."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield drive_training
-    jax.config.update("jax_disable_most_optimizations", before)
+    return drive_training
 
 
 def pytest_collection_modifyitems(items):
