@@ -25,9 +25,11 @@ BOUNDS = 1e-4, 1e-3
 """The largest distances to PyTorch in float64: of the loss at any step, of a probability after the last."""
 
 OPTIMIZERS = {
-    "sgd": Optimizer(name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4),
-    "adamw": Optimizer(name="adamw", lr=1e-3, weight_decay=0.05, decay_on="weights", clip_norm=1.0),
+    "sgd": Optimizer(name="sgd", lr=2e-4, momentum=0.9, weight_decay=5e-4),
+    "adamw": Optimizer(name="adamw", lr=5e-5, weight_decay=0.05, decay_on="weights", clip_norm=1.0),
 }
+"""At these rates the loss falls by a fifth to a half, and PyTorch's own float32 stays within 2e-5 of its float64. At 0.01
+and 1e-3 a ReLU that rounding switches moves it by 1e-2."""
 
 # ---------------------------------------------------------------- images
 
@@ -131,8 +133,14 @@ def load(net, variables, names):
     net.load_state_dict(counters | state)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("kind", KINDS)
+CASES = [
+    pytest.param(kind, optimizer, marks=[] if optimizer == "sgd" or "pooling" in kind else [pytest.mark.slow])
+    for kind in KINDS
+    for optimizer in OPTIMIZERS
+]
+
+
+@pytest.mark.parametrize(("kind", "optimizer"), CASES)
 def test_fifty_steps(kind, optimizer, archives, torch_libraries, devices, drive):
     devices(2)
     config = recipe(KINDS[kind], archives, OPTIMIZERS[optimizer])
