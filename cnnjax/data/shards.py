@@ -86,8 +86,8 @@ class Dataset:
     @property
     def reading(self) -> Data:
         """The options by which a picture is decoded and fitted."""
-        size = self.rule["size"]
-        return Data(**{**self.rule, "size": tuple(size) if size else None})
+        # dataset.json has lists for tuples.
+        return Data(**{name: tuple(value) if isinstance(value, list) else value for name, value in self.rule.items()})
 
     def split(self, name: str) -> "Split":
         """Returns one split; UserError names those there are."""
