@@ -167,7 +167,7 @@ def test_missing_flag_is_found(entry, right):
     code = (
         "import json, jax; from cnnjax.core import startup; startup.set_flags(); "
         "from cnnjax.bench import canaries, doctor; "
-        "print(json.dumps([canaries.run(names='reductions behind'), doctor.known_faults({'jaxlib': '0.10.2'})]))"
+        "print(json.dumps([canaries.run(names='reductions behind'), doctor.known_faults({'jaxlib': '0.10.2'}, ['cpu'])]))"
     )
     flags = f"--{startup.YNN_FLAG}={entry}" if entry else ""
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
@@ -258,6 +258,17 @@ def test_plugin_of_another_version_is_reported(monkeypatch, capsys):
     report, err = report_of(capsys, 1)
     assert report["gpu"]["plugins"] == {"jax-cuda13-plugin": "0.0.9"}
     assert err.startswith(f"cnnjax: jax-cuda13-plugin 0.0.9 does not fit jaxlib {version('jaxlib')}")
+
+
+def test_devices_that_do_not_start_are_reported():
+    environment = {**os.environ, "JAX_PLATFORMS": "abacus"}
+    command = [sys.executable, "-m", "cnnjax.cli", "doctor", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ok"], report["devices"], report["canaries"]) == (1, False, {}, [])
+    assert done.stderr.startswith("cnnjax: jax starts no device: ")
+    assert "abacus" in done.stderr
+    assert report["versions"]["jaxlib"] == jaxlib.__version__
 
 
 def test_driver_is_what_nvidia_smi_says(monkeypatch, tmp_path):
