@@ -144,7 +144,7 @@ def _flag_text() -> str:
     try:
         with open(text, encoding="utf-8") as file:
             return file.read()
-    except OSError:  # XLA ends the process, and says why
+    except (OSError, UnicodeDecodeError):  # XLA ends the process, and says why
         return text
 
 
