@@ -167,7 +167,8 @@ def test_missing_flag_is_found(entry, right):
     code = (
         "import json, jax; from cnnjax.core import startup; startup.set_flags(); "
         "from cnnjax.bench import canaries, doctor; "
-        "print(json.dumps([canaries.run(names='reductions behind'), doctor.known_faults({'jaxlib': '0.10.2'}, ['cpu'])]))"
+        "faults = doctor.known_faults({'jaxlib': '0.10.2'}, ['cpu']); "
+        "print(json.dumps([canaries.run(names='reductions behind'), faults]))"
     )
     flags = f"--{startup.YNN_FLAG}={entry}" if entry else ""
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
