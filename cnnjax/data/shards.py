@@ -86,8 +86,8 @@ class Dataset:
     @property
     def reading(self) -> Data:
         """The options by which a picture is decoded and fitted."""
-        # dataset.json has lists for tuples.
-        return Data(**{name: tuple(value) if isinstance(value, list) else value for name, value in self.rule.items()})
+        lists = {name: value for name, value in self.rule.items() if isinstance(value, list)}  # as JSON has tuples
+        return Data(**{**self.rule, **{name: tuple(value) for name, value in lists.items()}})
 
     def split(self, name: str) -> "Split":
         """Returns one split; UserError names those there are."""
