@@ -68,6 +68,7 @@ def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
 
     Two classes that exclude each other share one output under the sigmoid loss; `train.overfit` drops nothing.
     """
+    startup.set_flags()  # open_run and what sums up a recipe ask here for the first device
     model, classes, loss = config.model, config.model.num_classes, config.train.loss
     automatic: Literal["float32", "bfloat16"] = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     return create_model(
