@@ -252,6 +252,7 @@ def test_not_a_number_and_another_shape_are_wrong():
 
 def test_plugin_of_another_version_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(canaries, "CANARIES", (RIGHT,))
+    monkeypatch.setattr(doctor, "PLUGINS", ("jax-cuda13-plugin",))  # whatever is installed here
     version = metadata.version
     monkeypatch.setattr(
         doctor.metadata, "version", lambda name: "0.0.9" if name == "jax-cuda13-plugin" else version(name)
