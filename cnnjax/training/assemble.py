@@ -44,8 +44,13 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
         raise UserError(f"{config.data.source} gives several labels a picture; set config.train.loss=sigmoid")
     model = dataclasses.replace(config.model, num_classes=classes, input_size=size)
     reading = dataset.reading
-    decided = {name: getattr(reading, name) for name in ("resize", "size", "center_crop")}
-    pictures = dataclasses.replace(config.data, **decided, channels=shape[2])
+    pictures = dataclasses.replace(
+        config.data,
+        resize=reading.resize,
+        size=reading.size,
+        center_crop=config.data.center_crop or reading.center_crop,
+        channels=shape[2],
+    )
     augment = config.augment
     if augment.normalize == "auto":
         augment = dataclasses.replace(augment, normalize="dataset")
