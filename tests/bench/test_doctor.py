@@ -107,10 +107,6 @@ def of_rounded_inputs(inputs, kernel, **options):
     return convolve(rounded(inputs), kernel, **options)
 
 
-def of_a_shifted_map(inputs, kernel, **options):
-    return jnp.roll(convolve(inputs, kernel, **options), 1, axis=1)
-
-
 convolve, cross_entropy, matmul, square = (
     convolution.convolve,
     losses.softmax_cross_entropy,
@@ -122,7 +118,6 @@ FAULTS = {
     "biased variance": (norm, "BatchNorm", BiasedBatchNorm, "BatchNorm, 1(6|27)x", 2),  # of n = 32761 it is 3e-6
     "rounded values": (norm, "LayerNorm", RoundedLayerNorm, "LayerNorm", 3),
     "rounded inputs": (convolution, "convolve", of_rounded_inputs, "(XLA's )?convolution", 24),
-    "shifted outputs": (convolution, "convolve", of_a_shifted_map, "(XLA's )?convolution", 24),
     "rounded logits": (
         losses,
         "softmax_cross_entropy",
