@@ -15,10 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from step_gradients import Images
 
 BATCH = {"lenet5": 128, "vgg_small": 64, "alexnet": 16, "resnet18": 8, "mobilenet_v2": 8, "efficientnet_b0": 8}
 PATTERNS = {
@@ -51,21 +51,6 @@ def conv_options(rest: str) -> tuple[int, int, bool]:
 
 
 # ---------------------------------------------------------------- cnnjax
-
-
-@dataclass
-class Pictures:
-    """What `Resident` reads of a split."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    sizes: None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def gather(self, indices: np.ndarray, *, threads: int) -> np.ndarray:
-        return self.images[indices]
 
 
 def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
@@ -108,7 +93,7 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
     mesh = mesh_of(parts)
     most, rng = steps_per_dispatch(parts, None), np.random.default_rng(0)
     images = rng.normal(size=(most * count, *size)).astype(np.float32)
-    source = Resident(Pictures(images, rng.integers(0, entry.card.num_classes, len(images))), mesh)
+    source = Resident(Images(images, rng.integers(0, entry.card.num_classes, len(images))), mesh)
     length = Length.of(config.train, pictures=len(images), batch_size=count)
     function, batches = dispatches(config, source, length, most)
     batch = next(batches)

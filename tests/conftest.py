@@ -19,18 +19,20 @@ from cnnjax.core import startup
 
 startup.set_flags()  # as every program of the library does, before a test uses jax
 
-
 QUICKLY_COMPILED = {"core", "data", "report", "test_cli.py", "test_config.py", "test_configs.py", "test_readme.py"}
 """Folders and files of tests in which no numbers are compared: XLA compiles in two thirds of the time without
 optimizations. All others run what users run; a fault of fused multiply-adds shows nowhere else."""
 
 
-@pytest.fixture(autouse=True)
-def optimizations(request):
-    """XLA's, except where QUICKLY_COMPILED or --all (JAX_DISABLE_MOST_OPTIMIZATIONS=0) says otherwise."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Turns XLA's optimizations off for QUICKLY_COMPILED alone, before any fixture of the test compiles something.
+
+    With --all (JAX_DISABLE_MOST_OPTIMIZATIONS=0) they are on everywhere.
+    """
     import jax
 
-    part = request.path.relative_to(request.config.rootpath / "tests").parts[0]
+    part = item.path.relative_to(item.config.rootpath / "tests").parts[0]
     without = part in QUICKLY_COMPILED and os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") != "0"
     if without != jax.config.read("jax_disable_most_optimizations"):
         jax.clear_caches()  # or a program would serve both

@@ -61,7 +61,8 @@ class Canary:
 
 def run(backends: Iterable[str] | None = None, names: str = "") -> list[dict[str, Any]]:
     """Runs the canaries whose names contain `names` on each backend; None: on all that are present."""
-    pairs = [(canary, backend) for backend in backends or present() for canary in CANARIES if names in canary.name]
+    backends = present() if backends is None else backends
+    pairs = [(canary, backend) for backend in backends for canary in CANARIES if names in canary.name]
     rows = []
     with logs.progress("canaries", len(pairs), lines=False) as tick:
         for canary, backend in pairs:

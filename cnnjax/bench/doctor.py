@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -81,7 +81,7 @@ def examine(data_dir: str | Path | None = None) -> dict[str, Any]:
     """Gathers what a report of a fault should say, and runs the canaries.
 
     Returns:
-      ok: no canary failed and no GPU plugin is of another version than jaxlib.
+      ok: no canary failed, devices start, and no GPU plugin is of another version than jaxlib.
       versions: of Python and each package, None where it is missing; optional: what those that may be missing are for.
       devices: by backend, their kinds. cores, memory (bytes: total, available, limit), platform.
       folders: of data and of compiled steps: path and bytes free.
@@ -90,19 +90,22 @@ def examine(data_dir: str | Path | None = None) -> dict[str, Any]:
       known_faults: of what is installed: package, version, what, links, avoided (by the flags in force).
       problems: sentences. canaries: see `Canary.run`.
     """
-    make_mesh()  # which settles memory, flags and devices as training does
     versions = {name: _version(name) for name in (*NEEDED, *OPTIONAL)}
     gpu = _gpu()
     problems = [_mismatch(name, version) for name, version in gpu["plugins"].items() if version != versions["jaxlib"]]
-    found = canaries.run()
+    backends = []
+    try:
+        make_mesh()  # which settles memory, flags and devices as training does
+        backends = canaries.present()
+    except RuntimeError as error:  # JAX_PLATFORMS names a backend that does not start
+        problems.append(f"jax starts no device: {' '.join(str(error).split())[:300]}")
+    found = canaries.run(backends)
     return {
         "ok": all(canary["ok"] for canary in found) and not problems,
         "versions": {"python": platform.python_version(), "cnnjax": cnnjax.__version__} | versions,
         "optional": dict(OPTIONAL),
         "platform": platform.platform(),
-        "devices": {
-            backend: [d.device_kind for d in jax.local_devices(backend=backend)] for backend in canaries.present()
-        },
+        "devices": {backend: [d.device_kind for d in jax.local_devices(backend=backend)] for backend in backends},
         "cores": startup.cores(),
         "memory": _memory(),
         "folders": _folders(data_dir),
@@ -110,7 +113,7 @@ def examine(data_dir: str | Path | None = None) -> dict[str, Any]:
         "flags": [
             {"name": name, "value": value, "origin": startup.origin(name)} for name, value in startup.flags().items()
         ],
-        "known_faults": known_faults(versions),
+        "known_faults": known_faults(versions, backends),
         "problems": problems,
         "canaries": found,
     }
@@ -125,8 +128,8 @@ def verdict(report: Mapping[str, Any]) -> str:
     return "; ".join(sentences)
 
 
-def known_faults(versions: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """Returns the rows of KNOWN_FAULTS for these versions and the backends that are present."""
+def known_faults(versions: Mapping[str, str | None], backends: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns the rows of KNOWN_FAULTS for these versions and backends."""
     fusion = startup.flags().get(startup.YNN_FLAG)
     return [
         {
@@ -137,7 +140,7 @@ def known_faults(versions: Mapping[str, str | None]) -> list[dict[str, Any]]:
             "avoided": leaves_out(fusion, fault.avoided_by),
         }
         for fault in KNOWN_FAULTS
-        if versions.get(fault.package) in fault.versions and set(fault.backends) & set(canaries.present())
+        if versions.get(fault.package) in fault.versions and set(fault.backends) & set(backends)
     ]
 
 

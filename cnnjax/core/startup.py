@@ -63,7 +63,7 @@ def settle() -> None:
 def set_flags() -> None:
     """Adds what YNN_FUSION has for this jaxlib to XLA_FLAGS; once jax has started its devices, logs what is lost.
 
-    Whatever may start the devices calls it first: the command line, `make_mesh`, `create_model`, `open_run`.
+    Whatever may start the devices calls it first: the command line, `make_mesh`, `create_model`, `build_model`.
     """
     entry = ynn_fusion()
     if entry is None or YNN_FLAG in flags():
@@ -144,7 +144,7 @@ def _flag_text() -> str:
     try:
         with open(text, encoding="utf-8") as file:
             return file.read()
-    except OSError:  # XLA ends the process, and says why
+    except (OSError, UnicodeDecodeError):  # XLA ends the process, and says why
         return text
 
 

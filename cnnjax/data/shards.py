@@ -86,8 +86,8 @@ class Dataset:
     @property
     def reading(self) -> Data:
         """The options by which a picture is decoded and fitted."""
-        size = self.rule["size"]
-        return Data(**{**self.rule, "size": tuple(size) if size else None})
+        lists = {name: value for name, value in self.rule.items() if isinstance(value, list)}  # as JSON has tuples
+        return Data(**{**self.rule, **{name: tuple(value) for name, value in lists.items()}})
 
     def split(self, name: str) -> "Split":
         """Returns one split; UserError names those there are."""

@@ -44,8 +44,13 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
         raise UserError(f"{config.data.source} gives several labels a picture; set config.train.loss=sigmoid")
     model = dataclasses.replace(config.model, num_classes=classes, input_size=size)
     reading = dataset.reading
-    decided = {name: getattr(reading, name) for name in ("resize", "size", "center_crop")}
-    pictures = dataclasses.replace(config.data, **decided, channels=shape[2])
+    pictures = dataclasses.replace(
+        config.data,
+        resize=reading.resize,
+        size=reading.size,
+        center_crop=config.data.center_crop or reading.center_crop,
+        channels=shape[2],
+    )
     augment = config.augment
     if augment.normalize == "auto":
         augment = dataclasses.replace(augment, normalize="dataset")
@@ -68,6 +73,7 @@ def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
 
     Two classes that exclude each other share one output under the sigmoid loss; `train.overfit` drops nothing.
     """
+    startup.set_flags()  # open_run and what sums up a recipe ask here for the first device
     model, classes, loss = config.model, config.model.num_classes, config.train.loss
     automatic: Literal["float32", "bfloat16"] = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     return create_model(

@@ -107,10 +107,6 @@ def of_rounded_inputs(inputs, kernel, **options):
     return convolve(rounded(inputs), kernel, **options)
 
 
-def of_a_shifted_map(inputs, kernel, **options):
-    return jnp.roll(convolve(inputs, kernel, **options), 1, axis=1)
-
-
 convolve, cross_entropy, matmul, square = (
     convolution.convolve,
     losses.softmax_cross_entropy,
@@ -122,7 +118,6 @@ FAULTS = {
     "biased variance": (norm, "BatchNorm", BiasedBatchNorm, "BatchNorm, 1(6|27)x", 2),  # of n = 32761 it is 3e-6
     "rounded values": (norm, "LayerNorm", RoundedLayerNorm, "LayerNorm", 3),
     "rounded inputs": (convolution, "convolve", of_rounded_inputs, "(XLA's )?convolution", 24),
-    "shifted outputs": (convolution, "convolve", of_a_shifted_map, "(XLA's )?convolution", 24),
     "rounded logits": (
         losses,
         "softmax_cross_entropy",
@@ -167,7 +162,8 @@ def test_missing_flag_is_found(entry, right):
     code = (
         "import json, jax; from cnnjax.core import startup; startup.set_flags(); "
         "from cnnjax.bench import canaries, doctor; "
-        "print(json.dumps([canaries.run(names='reductions behind'), doctor.known_faults({'jaxlib': '0.10.2'})]))"
+        "faults = doctor.known_faults({'jaxlib': '0.10.2'}, ['cpu']); "
+        "print(json.dumps([canaries.run(names='reductions behind'), faults]))"
     )
     flags = f"--{startup.YNN_FLAG}={entry}" if entry else ""
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
@@ -251,6 +247,7 @@ def test_not_a_number_and_another_shape_are_wrong():
 
 def test_plugin_of_another_version_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(canaries, "CANARIES", (RIGHT,))
+    monkeypatch.setattr(doctor, "PLUGINS", ("jax-cuda13-plugin",))  # whatever is installed here
     version = metadata.version
     monkeypatch.setattr(
         doctor.metadata, "version", lambda name: "0.0.9" if name == "jax-cuda13-plugin" else version(name)
@@ -258,6 +255,17 @@ def test_plugin_of_another_version_is_reported(monkeypatch, capsys):
     report, err = report_of(capsys, 1)
     assert report["gpu"]["plugins"] == {"jax-cuda13-plugin": "0.0.9"}
     assert err.startswith(f"cnnjax: jax-cuda13-plugin 0.0.9 does not fit jaxlib {version('jaxlib')}")
+
+
+def test_devices_that_do_not_start_are_reported():
+    environment = {**os.environ, "JAX_PLATFORMS": "abacus"}
+    command = [sys.executable, "-m", "cnnjax.cli", "doctor", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ok"], report["devices"], report["canaries"]) == (1, False, {}, [])
+    assert done.stderr.startswith("cnnjax: jax starts no device: ")
+    assert "abacus" in done.stderr
+    assert report["versions"]["jaxlib"] == jaxlib.__version__
 
 
 def test_driver_is_what_nvidia_smi_says(monkeypatch, tmp_path):

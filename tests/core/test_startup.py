@@ -120,8 +120,9 @@ def test_devices_that_have_started_are_reported_once():
     [
         "import cnnjax; model = cnnjax.create_model('lenet5'); import jax; model.init(jax.random.key(0))",
         "from cnnjax.cli import main; main(['summary', '--model', 'lenet5'])",
+        "import cnnjax; from cnnjax.run import summarise; summarise(cnnjax.load_config('configs/lenet_mnist.py'))",
     ],
-    ids=["notebook", "command line"],
+    ids=["notebook", "command line", "recipe"],
 )
 def test_flag_is_set_before_the_library_starts_the_devices(call):
     code = f"{call}; import os, jax; jax.devices(); print(os.environ['XLA_FLAGS'])"

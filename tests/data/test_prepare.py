@@ -120,6 +120,7 @@ def test_key_changes_with_what_changes_the_result(pictures):
     square = {"resize": "center", "size": (18, 18)}
     assert folder(**square, center_crop=(14, 14)) == folder(**square)
     assert folder(**square, center_crop=(12, 12)) != folder(**square)
+    assert prepare_data(Data(source=config.source, **square, center_crop=(12, 12))).reading.center_crop == (12, 12)
     (pictures / "ant" / "new.png").write_bytes((pictures / "ant" / "00.png").read_bytes())
     assert folder() != first
 

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import cv2
 import jax
@@ -14,7 +17,7 @@ from scipy.signal import correlate
 
 from cnnjax.cli import main
 from cnnjax.config import Data, Experiment, Model
-from cnnjax.core import trees
+from cnnjax.core import startup, trees
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import prepare
@@ -57,6 +60,16 @@ def untrained(config, folder, data_dir=None):
     checkpoints.save(first_state(assemble(config, dataset, Length(1, 1, 1, 1.0))), Progress(finished="drawn"))
     checkpoints.close()
     describe_run(run, config, dataset)
+
+
+@pytest.mark.skipif(startup.ynn_fusion() is None, reason="this jaxlib and machine need no flag")
+def test_a_run_that_is_opened_first_has_the_flags_of_xla(home):
+    """As in a notebook whose first line uses a run."""
+    code = "import os, sys, cnnjax; cnnjax.open_run(sys.argv[1]); print(os.environ['XLA_FLAGS'])"
+    environment = {**os.environ, "XLA_FLAGS": ""}
+    done = subprocess.run([sys.executable, "-c", code, home / "a"], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [f"--{startup.YNN_FLAG}={startup.ynn_fusion()}"], done.stderr
+    assert done.stderr == ""
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from cnnjax.core.errors import RunError, UserError
 from cnnjax.core.logs import read_metrics
 from cnnjax.core.rundir import RunDir
 from cnnjax.run import evaluate, open_run, train
+from cnnjax.training.trained import saved_config
 
 TIMING = ("images_per_s", "data_wait")
 
@@ -131,6 +132,18 @@ def test_finished_run_says_so(tiny, tmp_path, capsys):
     capsys.readouterr()
     again = train(tiny(), tmp_path / "run")
     assert again == first
+    assert "is finished" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("side", "stated"), [(8, True), (6, False)])
+def test_same_crop_of_prepared_images_is_the_same_run(tiny, tmp_path, capsys, side, stated):
+    """Of 12 pixels a crop of 8 moves no cut, one of 6 does; stated or taken from the model's input, it is kept."""
+    config = tiny(data__resize="center", data__size=(12, 12), model__input_size=(side, side, 1), train__steps=1)
+    if stated:
+        config = recipes.override(config, {"data.center_crop": (side, side)})
+    first = train(config, tmp_path / "run")
+    assert saved_config(RunDir(tmp_path / "run")).data.center_crop == (side, side)
+    assert train(config, tmp_path / "run") == first
     assert "is finished" in capsys.readouterr().err
 
 
