@@ -95,7 +95,7 @@ class Depthwise(Sequential):
         return {
             "stem": ConvNorm(16, stride=2, padding=1, activation="relu6"),
             "block1": InvertedResidual(16, 64, 16, style=style),
-            "block2": InvertedResidual(16, 96, 32, kernel_size=5, stride=2, style=style),
+            "block2": InvertedResidual(16, 96, 32, stride=2, style=style),
             "gap": GlobalAvgPool(),
             "fc": Dense(self.num_classes),
         }
@@ -108,7 +108,7 @@ def depthwise():
     return row(
         stem=row(conv=nn.Conv2d(3, 16, 3, 2, 1, bias=False), bn=nn.BatchNorm2d(16), act=nn.ReLU6()),
         block1=InvertedResidual(16, 16, exp_ratio=4, act_layer=nn.ReLU6),
-        block2=InvertedResidual(16, 32, 5, stride=2, exp_ratio=6, act_layer=nn.ReLU6),
+        block2=InvertedResidual(16, 32, 3, stride=2, exp_ratio=6, act_layer=nn.ReLU6),
         gap=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(32, 4),
     )  # fmt: skip
 
