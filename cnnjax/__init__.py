@@ -10,7 +10,7 @@ The public API in one screen; importing it loads no jax until a name is used.
   create_model(name, num_classes=...)   a model: .init(key) .apply(variables, images)
   list_models()                         the registered names
   register_model(name, input_size=...)  decorates one's own Flax module
-  prepare(config.reading, data_dir=None)  its source as prepared records
+  prepare(config, data_dir=None)        its source as prepared records
 """
 
 import importlib

@@ -281,7 +281,7 @@ class Experiment:
 
     @property
     def reading(self) -> Data:
-        """`data` as `cnnjax.prepare` takes it: with the crop that the model's input makes of prepared images."""
+        """Returns `data` as images are prepared by it: with the crop that the model's input makes of prepared images."""
         size = self.model.input_size
         return replace(self.data, center_crop=self.data.center_crop or (size and size[:2]))
 

@@ -88,7 +88,7 @@ def train(
             return _nearest_neighbours(config, run, data_dir)
         config = transfer.inherit(config, run)
         _check_early(config, run)
-        dataset = data.prepare(config.reading, data_dir)
+        dataset = data.prepare(config, data_dir)
         config = resolve(config, dataset)
         training = to_learn(config, dataset.split("train"))
         length = Length.of(config.train, pictures=len(training), batch_size=config.data.batch_size)
@@ -320,7 +320,7 @@ def summarise(
 def _nearest_neighbours(config: Experiment, run: RunDir, data_dir: str | Path | None) -> dict[str, Any]:
     """The baseline that learns nothing: its run folder holds what was asked and what came out."""
     claim.check_workdir(run, config)
-    dataset = data.prepare(config.reading, data_dir)
+    dataset = data.prepare(config, data_dir)
     split = next((name for name in ("test", "val") if name in dataset.counts), None)
     if split is None:
         raise UserError(

@@ -105,7 +105,7 @@ def _prepare(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
     recipe = recipes.load(_needed(flag, "config"), overrides)
     from cnnjax.data import prepare
 
-    dataset = prepare(recipe.config.reading, flag.data_dir)
+    dataset = prepare(recipe.config, flag.data_dir)
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     shape = "x".join(map(str, dataset.shape))
     print(f"{counts} pictures of {len(dataset.class_names)} classes, {shape}, as {dataset.store} in {dataset.folder}")

@@ -74,7 +74,7 @@ def bench(
         raise UserError("knn trains nothing, so there is no step to measure; give a recipe with another model")
     config = recipes.validate(config)
     check_batch(config.data.batch_size, make_mesh(), config.train.accumulate)
-    dataset = made_up.dataset_of(config) if synthetic else data.prepare(config.reading, data_dir)
+    dataset = made_up.dataset_of(config) if synthetic else data.prepare(config, data_dir)
     config = assemble.resolve(config, dataset)
     count, size = dataset.counts["train"], config.data.batch_size
     length = Length.of(config.train, pictures=count, batch_size=size)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import Data, Experiment
 from cnnjax.core import files, logs
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
@@ -35,17 +35,19 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("CNNJAX_DATA_DIR") or Path.home() / ".cache" / "cnnjax")
 
 
-def prepare(config: Data, data_dir: str | Path | None = None) -> Dataset:
+def prepare(config: Experiment | Data, data_dir: str | Path | None = None) -> Dataset:
     """Returns the prepared data set of a source, and makes it first where it is not there yet.
 
     Args:
-      config: the source, the resize rule, the splits.
+      config: of an experiment, whose training finds the same set, or its `data` alone: the source, the resize rule, the
+        splits.
       data_dir: where prepared sets and downloads are kept; None: `default_data_dir()`.
 
     Raises:
       UserError: no such source, a bad picture (unless bad_pictures=skip), pictures of several sizes without a resize
         rule, no space. At most a hidden partial folder is left, which the next call continues.
     """
+    config = config.reading if isinstance(config, Experiment) else config
     # A run keeps where its pictures are, and may be opened from another directory.
     root = Path(data_dir or default_data_dir()).absolute()
     source = open_source(config, root)

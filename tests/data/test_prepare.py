@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cnnjax.config import Data
+from cnnjax.config import Data, Experiment, Model
 from cnnjax.core import files
 from cnnjax.core.errors import UserError
 from cnnjax.data import prepare as prepare_data
@@ -121,6 +121,8 @@ def test_key_changes_with_what_changes_the_result(pictures):
     assert folder(**square, center_crop=(14, 14)) == folder(**square)
     assert folder(**square, center_crop=(12, 12)) != folder(**square)
     assert prepare_data(Data(source=config.source, **square, center_crop=(12, 12))).reading.center_crop == (12, 12)
+    experiment = Experiment(data=Data(source=config.source, **square), model=Model("mlp", input_size=(12, 12, 3)))
+    assert prepare_data(experiment).folder == folder(**square, center_crop=(12, 12)), "what training prepares"
     (pictures / "ant" / "new.png").write_bytes((pictures / "ant" / "00.png").read_bytes())
     assert folder() != first
 

@@ -153,7 +153,7 @@ def drive_training(config, start):
       config: whose train.steps say how long.
       start: f(model) -> the variables to begin with.
     """
-    dataset = prepare(config.reading)
+    dataset = prepare(config)
     config = assemble.resolve(config, dataset)
     training = assemble.to_learn(config, dataset.split("train"))
     length = Length.of(config.train, pictures=len(training), batch_size=config.data.batch_size)
