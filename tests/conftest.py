@@ -19,9 +19,13 @@ from cnnjax.core import startup
 
 startup.set_flags()  # as every program of the library does, before a test uses jax
 
-QUICKLY_COMPILED = {"core", "data", "report", "test_cli.py", "test_config.py", "test_configs.py", "test_readme.py"}
-"""Folders and files of tests in which no numbers are compared: XLA compiles in two thirds of the time without
-optimizations. All others run what users run; a fault of fused multiply-adds shows nowhere else."""
+QUICKLY_COMPILED = (
+    *("core", "data", "report", "weights", "test_cli.py", "test_config.py", "test_configs.py", "test_readme.py"),
+    *("bench/test_bench.py", "explain/test_study.py", "robustness/test_trials.py", "training/test_resume.py"),
+)
+"""Folders and files of tests that compare no numbers with other software's or another program's: XLA compiles in two
+thirds of the time without optimizations. All others run what users run; a fault of fused multiply-adds shows nowhere
+else."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,8 +36,9 @@ def pytest_runtest_setup(item):
     """
     import jax
 
-    part = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-    without = part in QUICKLY_COMPILED and os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") != "0"
+    tests = item.config.rootpath / "tests"
+    quickly = any(item.path.is_relative_to(tests / part) for part in QUICKLY_COMPILED)
+    without = quickly and os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") != "0"
     if without != jax.config.read("jax_disable_most_optimizations"):
         jax.clear_caches()  # or a program would serve both
         jax.config.update("jax_disable_most_optimizations", without)

@@ -29,6 +29,7 @@ def rates(model):
     return found
 
 
+@pytest.mark.slow
 def test_paths_of_the_last_cell_are_dropped_at_the_rate_of_the_recipe():
     config = recipes.load(str(Path(__file__).parents[2] / "configs" / "pnasnet5_large_imagenet.py:smoke")).config
     found = rates(build_model(config))

@@ -21,6 +21,7 @@ def narrow(monkeypatch):
     return register
 
 
+@pytest.mark.slow
 def test_nasnet(narrow, parity):
     narrow("nasnet", cells.Row(nasnet.NORMAL, nasnet.REDUCTION, 8, 6, stem=6, style=cells.TIMM, skip=True))
     options = {"num_classes": 20, "stem_size": 6, "num_features": 24 * 8}

@@ -92,7 +92,7 @@ def check(net, name, path, side):
 
 
 CASES = [
-    pytest.param("resnet50_v2", "ResNet50V2", 64),
+    pytest.param("resnet50_v2", "ResNet50V2", 64, marks=slow),
     pytest.param("resnet50_v2", "ResNet50V2", 75, marks=slow),
     pytest.param("vgg16", "VGG16", 224, marks=slow),  # its family is held against torchvision's
     pytest.param("vgg19", "VGG19", 224, marks=slow),

@@ -133,8 +133,11 @@ def load(net, variables, names):
     net.load_state_dict(counters | state)
 
 
-# All with one optimizer, one with both; ConvNeXt's kernels of 7 x 7 take half a minute to compile.
-FAST = {*((kind, "sgd") for kind in KINDS if kind != "LayerNorm"), ("BatchNorm and pooling", "adamw")}
+# Most with one optimizer, one with both; depthwise kernels take half a minute to compile, and ConvNeXt has them too.
+FAST = {
+    *((kind, "sgd") for kind in KINDS if kind not in ("LayerNorm", "depthwise")),
+    ("BatchNorm and pooling", "adamw"),
+}
 CASES = [
     pytest.param(kind, optimizer, marks=[] if (kind, optimizer) in FAST else [pytest.mark.slow])
     for kind in KINDS

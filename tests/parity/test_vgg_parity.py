@@ -1,6 +1,9 @@
 """VGG without norms against torchvision."""
 
+import pytest
 
+
+@pytest.mark.slow
 def test_vgg_without_norms(parity, timm):
     import torch
     from torchvision import models
