@@ -187,6 +187,9 @@ def main() -> None:
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     import jax
 
+    from cnnjax.core import startup
+
+    startup.set_flags()  # as the programs that users run
     about, kept = machine("jax", "jaxlib", "flax", "numpy"), RESULTS / "gradients.jsonl"
     for name in options.nets:
         row = {"versions": about[-1], **line(measure(known[name]))}

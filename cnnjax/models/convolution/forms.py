@@ -188,9 +188,7 @@ def banded(inputs: Array, kernel: Array, case: Case) -> Array:
 # ---------------------------------------------------------------- depthwise
 
 
-FOLD = (
-    16  # columns at most: 8 x 56 x 56 x 144 takes 24 ms, in one sum 130 (89 by YNNPACK, whose sums go wrong elsewhere)
-)
+FOLD = 16  # columns at most: 8 x 56 x 56 x 144 takes 24 ms, in one sum 130; by YNNPACK's sums 89
 
 
 def depthwise(inputs: Array, kernel: Array, case: Case) -> Array:
