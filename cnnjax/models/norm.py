@@ -1,10 +1,16 @@
 """Normalisation: over the batch, over the channels of a position, over groups of channels, over neighbours."""
 
+import functools
+from typing import TypeAlias
+
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
 from cnnjax.core.arrays import Array
+from cnnjax.models.convolution import takes_forms
+from cnnjax.models.convolution.sums import channel_sums
 
 
 class BatchNorm(nn.Module):
@@ -31,23 +37,67 @@ class BatchNorm(nn.Module):
         channels = inputs.shape[-1:]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
-        values = inputs.astype(jnp.float32)
-        mean, var = running_mean.value, running_var.value
-        if train:
-            axes = tuple(range(inputs.ndim - 1))
-            mean, var = values.mean(axes), values.var(axes)
-            if self.is_mutable_collection("batch_stats") and not self.is_initializing():
-                count = values.size // values.shape[-1]
-                unbiased = var * (count / max(count - 1, 1))
-                running_mean.value += self.momentum * (mean - running_mean.value)
-                running_var.value += self.momentum * (unbiased - running_var.value)
-        factor = lax.rsqrt(var + self.eps)
+        scale, bias = jnp.ones(channels), jnp.zeros(channels)
         if self.use_scale:
-            factor = factor * self.param("scale", self.scale_init, channels, jnp.float32)
-        normalised = (values - mean) * factor
+            scale = self.param("scale", self.scale_init, channels, jnp.float32)
         if self.use_bias:
-            normalised = normalised + self.param("bias", nn.initializers.zeros, channels, jnp.float32)
-        return normalised.astype(inputs.dtype)
+            bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        if not train:
+            return _normalize(inputs, running_mean.value, running_var.value, scale, bias, self.eps)
+        by_batch = _by_batch_on_cpu if takes_forms() else _by_batch
+        outputs, mean, var = by_batch(inputs, scale, bias, self.eps)
+        if self.is_mutable_collection("batch_stats") and not self.is_initializing():
+            count = inputs.size // inputs.shape[-1]
+            unbiased = var * (count / max(count - 1, 1))
+            running_mean.value += self.momentum * (mean - running_mean.value)
+            running_var.value += self.momentum * (unbiased - running_var.value)
+        return outputs
+
+
+Normalized: TypeAlias = tuple[Array, Array, Array]
+"""Values, and the mean and variance that they were normalized by."""
+
+
+def _normalize(inputs: Array, mean: Array, var: Array, scale: Array, bias: Array, eps: float) -> Array:
+    normalized = (inputs.astype(jnp.float32) - mean) * (lax.rsqrt(var + eps) * scale) + bias
+    return normalized.astype(inputs.dtype)
+
+
+def _by_batch(inputs: Array, scale: Array, bias: Array, eps: float) -> Normalized:
+    values, axes = inputs.astype(jnp.float32), range(inputs.ndim - 1)
+    mean, var = values.mean(axes), values.var(axes)
+    return _normalize(inputs, mean, var, scale, bias, eps), mean, var
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _by_batch_on_cpu(inputs: Array, scale: Array, bias: Array, eps: float) -> Normalized:
+    """`_by_batch` with channel_sums, in the gradient too: reverse mode alone, as the forms of convolutions."""
+    values, count = inputs.astype(jnp.float32), inputs.size // inputs.shape[-1]
+    mean = channel_sums(values) / count
+    var = channel_sums((values - mean) ** 2) / count
+    return _normalize(inputs, mean, var, scale, bias, eps), mean, var
+
+
+def _forward(inputs: Array, scale: Array, bias: Array, eps: float) -> tuple[Normalized, tuple[Array, ...]]:
+    outputs, mean, var = _by_batch_on_cpu(inputs, scale, bias, eps)
+    return (outputs, mean, var), (inputs, scale, mean, var)
+
+
+def _backward(eps: float, saved: tuple[Array, ...], gradients: Normalized) -> Normalized:
+    """The gradient of Ioffe and Szegedy 2015, section 3, with one factor for each channel where they have several."""
+    inputs, scale, mean, var = saved
+    to_outputs, to_mean, to_var = gradients
+    gradient, centered = to_outputs.astype(jnp.float32), inputs.astype(jnp.float32) - mean
+    count, root = inputs.size // inputs.shape[-1], lax.rsqrt(var + eps)
+    to_bias = channel_sums(gradient)
+    to_scale = channel_sums(gradient * centered) * root
+    factor = scale * root
+    slope = (2 * to_var - factor * root * to_scale) / count
+    to_inputs = gradient * factor + centered * slope + (to_mean - factor * to_bias) / count
+    return to_inputs.astype(inputs.dtype), to_scale, to_bias
+
+
+_by_batch_on_cpu.defvjp(_forward, _backward)
 
 
 class LRN(nn.Module):

@@ -15,6 +15,7 @@ from scipy import signal
 
 from cnnjax.models import airbench, blocks, capsnet, convnext, lenet, pooling, vit
 from cnnjax.models.calls import equations
+from cnnjax.models.convolution.sums import channel_sums
 from cnnjax.models.initialisers import GLOROT, HE, TORCH, gaussian
 from cnnjax.models.norm import LRN, BatchNorm, GroupNorm, LayerNorm
 from cnnjax.models.padding import tensorflow_same
@@ -413,6 +414,44 @@ def test_batch_norm_options_and_precision():
     assert outputs.dtype == jnp.bfloat16
     chex.assert_trees_all_equal_dtypes(changed, jax.tree.map(lambda _: jnp.float32(0), changed))
     np.testing.assert_allclose(changed["batch_stats"]["mean"], 0.1 * np.asarray(batch, np.float64).mean(0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (3, 1, 1, 4), (3, 5, 7, 4), (2, 66, 64, 3), (1, 40003, 1, 2)])
+def test_gradient_of_batch_norm_and_of_its_statistics(shape):
+    inputs, scale, bias = 2 + 3 * draw(*shape), draw(shape[-1], seed=1), draw(shape[-1], seed=2)
+    weights = draw(*shape, seed=3), draw(shape[-1], seed=4), draw(shape[-1], seed=5)
+
+    def by_layer(inputs, scale, bias):
+        variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": {"mean": 0 * bias, "var": 0 * bias}}
+        outputs, changed = BatchNorm(momentum=1.0).apply(variables, inputs, True, mutable="batch_stats")
+        return outputs, changed["batch_stats"]["mean"], changed["batch_stats"]["var"]
+
+    def by_definition(inputs, scale, bias):
+        flat = inputs.reshape(-1, shape[-1])
+        mean = flat.mean(0)
+        var = ((flat - mean) ** 2).mean(0)
+        unbiased = var * (len(flat) / (len(flat) - 1))
+        return (inputs - mean) / jnp.sqrt(var + 1e-5) * scale + bias, mean, unbiased
+
+    def gradient(function):
+        def loss(*arguments):
+            return sum((weight * value).sum() for weight, value in zip(weights, function(*arguments), strict=True))
+
+        return jax.jit(jax.grad(loss, (0, 1, 2)))(inputs, scale, bias)
+
+    found = gradient(by_layer)
+    with jax.enable_x64():
+        inputs, scale, bias, weights = jax.tree.map(np.float64, (inputs, scale, bias, weights))
+        wanted = gradient(by_definition)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=3e-6 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 1, 1, 3), (2, 2, 3, 4), (3, 17, 17, 5), (2, 113, 127, 2), (1, 4099, 3)])
+def test_channel_sums(shape):
+    values = 100 + draw(*shape)
+    wanted = values.astype(np.float64).reshape(-1, shape[-1]).sum(0)
+    np.testing.assert_allclose(jax.jit(channel_sums)(values), wanted, rtol=1e-6)
 
 
 def test_batch_norm_sees_the_whole_batch_over_eight_devices():

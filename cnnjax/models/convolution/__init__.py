@@ -54,9 +54,13 @@ def plain() -> Iterator[None]:
         _ALL_PLAIN.reset(token)
 
 
+def takes_forms() -> bool:
+    """Whether what is traced now may be computed in the forms that are fast on a CPU."""
+    return jax.default_backend() == "cpu" and not _ALL_PLAIN.get()
+
+
 def _one(inputs: Array, kernel: Array, case: Case) -> Array:
-    exact = inputs.dtype == kernel.dtype == jnp.float32
-    planned = exact and jax.default_backend() == "cpu" and not _ALL_PLAIN.get()
+    planned = inputs.dtype == kernel.dtype == jnp.float32 and takes_forms()
     return _planned(inputs, kernel, case) if planned else forms.plain(inputs, kernel, case)
 
 
