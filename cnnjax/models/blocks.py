@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cnnjax.core.arrays import Array
-from cnnjax.models.convolution import convolve
+from cnnjax.models.convolution import convolve, spread
 from cnnjax.models.initialisers import HE, Init
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.padding import Padding, Pair, pair
@@ -47,8 +47,8 @@ class Conv(nn.Module):
         kernel = self.standing_for(self.param("kernel", self.initial.kernel, shape, jnp.float32)).astype(inputs.dtype)
         outputs = convolve(inputs, kernel, stride=self.stride, padding=self.padding, groups=self.groups)
         if self.use_bias:
-            begin = self.initial.bias(height * width * channels)
-            outputs = (outputs + self.param("bias", begin, (self.features,), jnp.float32)).astype(inputs.dtype)
+            bias = self.param("bias", self.initial.bias(height * width * channels), (self.features,), jnp.float32)
+            outputs = (outputs + spread(bias, outputs.shape)).astype(inputs.dtype)
         return outputs
 
     def standing_for(self, kernel: Array) -> Array:
@@ -69,8 +69,8 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.initial.kernel, shape, jnp.float32)
         outputs = jnp.dot(inputs, kernel.astype(inputs.dtype))
         if self.use_bias:
-            begin = self.initial.bias(inputs.shape[-1])
-            outputs = (outputs + self.param("bias", begin, (self.features,), jnp.float32)).astype(inputs.dtype)
+            bias = self.param("bias", self.initial.bias(inputs.shape[-1]), (self.features,), jnp.float32)
+            outputs = (outputs + spread(bias, outputs.shape)).astype(inputs.dtype)
         return outputs
 
 

@@ -15,6 +15,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, DropPath, activation
 from cnnjax.models.cards import Paper
+from cnnjax.models.convolution import spread
 from cnnjax.models.initialisers import gaussian
 from cnnjax.models.norm import LayerNorm
 from cnnjax.models.pooling import GlobalAvgPool
@@ -66,7 +67,8 @@ class ConvNeXtBlock(nn.Module):
         values = activation("gelu")(Dense(4 * width, initial=INITIAL, name="fc1")(values))
         values = Dense(width, initial=INITIAL, name="fc2")(values)
         gamma = self.param("gamma", nn.initializers.constant(1e-6), (width,), jnp.float32)
-        return cast(Array, inputs + DropPath(self.drop_path)((values * gamma).astype(values.dtype), train))
+        scaled = (values * spread(gamma, values.shape)).astype(values.dtype)
+        return cast(Array, inputs + DropPath(self.drop_path)(scaled, train))
 
 
 class ConvNeXt(Classifier):

@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax import lax
 
 from cnnjax.core.arrays import Array
-from cnnjax.models.convolution import takes_forms
+from cnnjax.models.convolution import spread, takes_forms
 from cnnjax.models.convolution.sums import channel_sums
 
 
@@ -156,4 +156,5 @@ class GroupNorm(nn.Module):
 def _shift_and_scale(layer: nn.Module, values: Array) -> Array:
     channels = values.shape[-1:]
     scale = layer.param("scale", nn.initializers.ones, channels, jnp.float32)
-    return values * scale + layer.param("bias", nn.initializers.zeros, channels, jnp.float32)
+    bias = layer.param("bias", nn.initializers.zeros, channels, jnp.float32)
+    return values * spread(scale, values.shape) + spread(bias, values.shape)
