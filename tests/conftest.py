@@ -22,7 +22,7 @@ startup.set_flags()  # as every program of the library does, before a test uses 
 QUICKLY_COMPILED = (
     *("core", "data", "report", "weights", "test_cli.py", "test_config.py", "test_configs.py", "test_readme.py"),
     *("bench/test_bench.py", "explain/test_study.py", "robustness/test_trials.py", "training/test_resume.py"),
-    *("training/test_training.py", "training/test_embed.py"),
+    "training/test_embed.py",
 )
 """Folders and files of tests that compare no numbers with other software's or another program's: XLA compiles in two
 thirds of the time without optimizations. All others run what users run; a fault of fused multiply-adds shows nowhere
