@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cnnjax.core.arrays import Array
-from cnnjax.models.convolution import convolve, spread
+from cnnjax.models.convolution import convolve, image_means, spread
 from cnnjax.models.initialisers import HE, Init
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.padding import Padding, Pair, pair
@@ -207,8 +207,9 @@ class SqueezeExcite(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        means = inputs.mean((1, 2), keepdims=True)
+        means = image_means(inputs).reshape(len(inputs), 1, 1, -1)
         hidden = Conv(self.reduced, 1, initial=self.initial, name="fc1")(means)
         hidden = activation(self.activation)(hidden)
         gates = Conv(inputs.shape[-1], 1, initial=self.initial, name="fc2")(hidden)
-        return (inputs * ACTIVATIONS[self.gate](gates).astype(jnp.float32)).astype(inputs.dtype)
+        gates = ACTIVATIONS[self.gate](gates).astype(jnp.float32)
+        return (inputs * spread(gates[:, 0, 0], inputs.shape)).astype(inputs.dtype)

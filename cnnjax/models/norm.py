@@ -1,6 +1,5 @@
 """Normalisation: over the batch, over the channels of a position, over groups of channels, over neighbours."""
 
-import functools
 from typing import TypeAlias
 
 import jax
@@ -9,7 +8,7 @@ from flax import linen as nn
 from jax import lax
 
 from cnnjax.core.arrays import Array
-from cnnjax.models.convolution import spread, takes_forms
+from cnnjax.models.convolution import image_means, spread, takes_forms
 from cnnjax.models.convolution.sums import channel_sums
 
 
@@ -64,18 +63,15 @@ def _normalize(inputs: Array, mean: Array, var: Array, scale: Array, bias: Array
 
 
 def _by_batch(inputs: Array, scale: Array, bias: Array, eps: float) -> Normalized:
-    values, axes = inputs.astype(jnp.float32), range(inputs.ndim - 1)
-    mean, var = values.mean(axes), values.var(axes)
-    return _normalize(inputs, mean, var, scale, bias, eps), mean, var
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _by_batch_on_cpu(inputs: Array, scale: Array, bias: Array, eps: float) -> Normalized:
-    """`_by_batch` with channel_sums, in the gradient too: reverse mode alone, as the forms of convolutions."""
     values, count = inputs.astype(jnp.float32), inputs.size // inputs.shape[-1]
-    mean = channel_sums(values) / count
-    var = channel_sums((values - mean) ** 2) / count
+    sums = channel_sums if takes_forms() else lambda array: array.sum(range(array.ndim - 1))
+    mean = sums(values) / count
+    var = sums((values - mean) ** 2) / count
     return _normalize(inputs, mean, var, scale, bias, eps), mean, var
+
+
+_by_batch_on_cpu = jax.custom_vjp(_by_batch, nondiff_argnums=(3,))
+"""Has channel_sums in its gradient too: reverse mode alone, as the forms of convolutions."""
 
 
 def _forward(inputs: Array, scale: Array, bias: Array, eps: float) -> tuple[Normalized, tuple[Array, ...]]:
@@ -134,8 +130,16 @@ class LayerNorm(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
         values = inputs.astype(jnp.float32)
-        mean, var = values.mean(-1, keepdims=True), values.var(-1, keepdims=True)
-        return _shift_and_scale(self, (values - mean) * lax.rsqrt(var + self.eps)).astype(inputs.dtype)
+        centered = values - _row_means(values)
+        var = _row_means(centered**2)
+        return _shift_and_scale(self, centered * lax.rsqrt(var + self.eps)).astype(inputs.dtype)
+
+
+def _row_means(values: Array) -> Array:
+    """Returns [..., C] -> [..., 1]; on a CPU a product with ones, two to three times as fast as XLA's own sum."""
+    if not takes_forms():
+        return values.mean(-1, keepdims=True)
+    return values @ jnp.ones((values.shape[-1], 1), values.dtype) / values.shape[-1]
 
 
 class GroupNorm(nn.Module):
@@ -146,11 +150,17 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        count, height, width, channels = inputs.shape
-        values = inputs.astype(jnp.float32).reshape(count, height, width, self.groups, channels // self.groups)
-        mean, var = values.mean((1, 2, 4), keepdims=True), values.var((1, 2, 4), keepdims=True)
-        normalised = ((values - mean) * lax.rsqrt(var + self.eps)).reshape(inputs.shape)
-        return _shift_and_scale(self, normalised).astype(inputs.dtype)
+        values = inputs.astype(jnp.float32)
+        centered = values - spread(self._group_means(values), values.shape)
+        var = self._group_means(centered**2)
+        normalized = centered * spread(lax.rsqrt(var + self.eps), values.shape)
+        return _shift_and_scale(self, normalized).astype(inputs.dtype)
+
+    def _group_means(self, values: Array) -> Array:
+        """Returns the mean of a channel's group in each image: [N, H, W, C] -> [N, C]."""
+        count, channels = len(values), values.shape[-1]
+        means = image_means(values).reshape(count, self.groups, -1).mean(-1)
+        return jnp.repeat(means, channels // self.groups, axis=-1)
 
 
 def _shift_and_scale(layer: nn.Module, values: Array) -> Array:

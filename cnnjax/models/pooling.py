@@ -12,6 +12,7 @@ from flax import linen as nn
 from jax import lax
 
 from cnnjax.core.arrays import Array
+from cnnjax.models.convolution import image_means
 from cnnjax.models.padding import Padding, Pair, hang_over, pair, sides
 
 Two = tuple[int, int]
@@ -189,7 +190,7 @@ class GlobalAvgPool(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        return inputs.mean((1, 2))
+        return image_means(inputs)
 
 
 class AdaptiveAvgPool(nn.Module):

@@ -7,6 +7,7 @@ traced operations of a net (an exporter, say) wants `plain()`.
 import contextlib
 import contextvars
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from jax.custom_derivatives import SymbolicZero
 from cnnjax.core.arrays import Array
 from cnnjax.models.convolution import forms, plan
 from cnnjax.models.convolution.forms import Case
-from cnnjax.models.convolution.sums import channel_sums
+from cnnjax.models.convolution.sums import channel_sums, image_sums
 from cnnjax.models.padding import Padding, Pair, pair, sides
 
 # Up to so many groups are convolved one by one: on a CPU XLA's gradient of a grouped convolution is 8 times as slow
@@ -63,20 +64,45 @@ def takes_forms() -> bool:
 MANY = 32  # channels: of fewer XLA's own sum is as fast, and LeNet-5 trains a fifth faster with it
 
 
-def spread(vector: Array, shape: tuple[int, ...]) -> Array:
-    """Broadcasts a number for each channel, a bias or a scale, [C] to [..., C]; on a CPU its gradient is a fast sum."""
-    summed = len(shape) > 2 and shape[-1] >= MANY and takes_forms()
-    return _spread(vector, shape) if summed else jnp.broadcast_to(vector, shape)
+def _sums_are_fast(shape: tuple[int, ...]) -> bool:
+    return len(shape) > 2 and shape[-1] >= MANY and takes_forms()
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _spread(vector: Array, shape: tuple[int, ...]) -> Array:
-    return jnp.broadcast_to(vector, shape)
+def spread(numbers: Array, shape: tuple[int, ...]) -> Array:
+    """Broadcasts a number for each channel, [C], or for each channel of each image, [N, C], to all positions.
+
+    Biases, scales and gates are such numbers; on a CPU their gradient is a fast sum.
+    """
+    return _spread(numbers, shape) if _sums_are_fast(shape) else _broadcast(numbers, shape)
 
 
+def _broadcast(numbers: Array, shape: tuple[int, ...]) -> Array:
+    ones = (1,) * (len(shape) - 2)
+    return jnp.broadcast_to(numbers.reshape(*numbers.shape[:-1], *ones, numbers.shape[-1]), shape)
+
+
+_spread = jax.custom_vjp(_broadcast, nondiff_argnums=(1,))
 _spread.defvjp(
-    lambda vector, shape: (_spread(vector, shape), None),
-    lambda shape, _, gradient: (channel_sums(gradient),),
+    lambda numbers, shape: (_spread(numbers, shape), numbers.ndim),
+    lambda shape, axes, gradient: (channel_sums(gradient) if axes == 1 else image_sums(gradient),),
+)
+
+
+def image_means(values: Array) -> Array:
+    """Returns the mean of each channel of each image over its positions: [N, H, W, C] -> [N, C], on a CPU fast."""
+    positions = tuple(range(1, values.ndim - 1))
+    return _means(values) if _sums_are_fast(values.shape) else values.mean(positions)
+
+
+@jax.custom_vjp
+def _means(values: Array) -> Array:
+    means = image_sums(values.astype(jnp.float32)) / math.prod(values.shape[1:-1])
+    return means.astype(values.dtype)
+
+
+_means.defvjp(
+    lambda values: (_means(values), values.shape),
+    lambda shape, gradient: (spread(gradient / math.prod(shape[1:-1]), shape),),
 )
 
 
