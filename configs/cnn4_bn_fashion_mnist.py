@@ -2,7 +2,7 @@
 
     python -m cnnjax.main --config configs/cnn4_bn_fashion_mnist.py
 
-Hardware: two CPU cores, 20 to 30 minutes; a GPU takes minutes. Measured: 93.3 % test
+Hardware: two CPU cores, 20 to 30 minutes; a GPU takes minutes. Measured: 93.4 % test
 accuracy and log loss 0.19; published: 92-93 %, 0.22.
 """
 

@@ -59,7 +59,7 @@ def bench(
       images_per_s; step_ms {median, p95}; compile_s; peak_memory_bytes (of a device; of the process on the CPU);
       flops_per_step, see `operations` (on a CPU some forms of convolutions multiply zeros too); mfu, their share of the
       devices' peak, None where that is unknown;
-      split, seconds a step: data_wait (of the host, for the next batch), transfer and compute (of one batch, each by
+      split, seconds a step: data_wait (of the devices, for the next batch), transfer and compute (of one batch, each by
       itself, though they overlap in training), evaluation (of a batch of this size); verdict, one sentence; and what
       was measured.
 
@@ -252,8 +252,7 @@ def _take(work: _Work, batches: Iterator[Batch], warm_up: int, steps: int | None
     ends: list[float] = []
     counts: list[int] = []
     while sum(counts[1:]) < steps:  # the first only sets the clock
-        with waiting:
-            batch = next(batches)
+        batch = meters.next_batch(batches, pending, waiting)
         scalars = work(batch)
         counts.append(_steps(batch))
         if pending is not None:

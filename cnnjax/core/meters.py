@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,21 @@ class Stopwatch:
         return seconds
 
 
+def next_batch(batches: Iterator[Any], computing: Any, waiting: Stopwatch) -> Any:
+    """Returns the next batch, and counts the time that it took as waiting if the devices had nothing else to do.
+
+    On a CPU the host is held up in here by the step that the same cores compute; such a run is not input-bound.
+
+    Args:
+      computing: arrays of the last step, which are ready as soon as it is done; None: there is none.
+    """
+    with Stopwatch() as watch:
+        batch = next(batches)
+    if all(array.is_ready() for array in jax.tree.leaves(computing)):
+        waiting.seconds += watch.seconds
+    return batch
+
+
 def peak_memory() -> int:
     """Peak resident memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -54,7 +70,7 @@ def input_bound(data_wait: float, *, resident: bool, fits: bool, encoded: bool, 
     """Says that the devices wait for pictures and what would help, or nothing where they hardly do.
 
     Args:
-      data_wait: share of the wall time in which the host waited for a batch, 0..1.
+      data_wait: share of the wall time in which the devices waited for a batch, 0..1.
       resident: the pictures are on the devices already.
       fits: they would find room there.
       encoded: they are decoded as they are read.

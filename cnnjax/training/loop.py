@@ -25,7 +25,7 @@ from cnnjax.config import Experiment, Train
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import RunError, Stopped
 from cnnjax.core.logs import progress as progress_bar
-from cnnjax.core.meters import Stopwatch, Trace
+from cnnjax.core.meters import Stopwatch, Trace, next_batch
 from cnnjax.optim import schedules
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.state import Progress, TrainState
@@ -120,8 +120,7 @@ class Loop:
         with StopRequest() as stop, bar as tick, self.trace as trace, jax.transfer_guard("disallow"):
             for first, step in self.length.dispatches(start, self.most, self.config.log_every):
                 trace.begin(first, step)
-                with window.waiting:
-                    batch = next(batches)
+                batch = next_batch(batches, pending and pending[1], window.waiting)
                 state, scalars = self.step(state, batch)
                 trace.end(step, scalars)
                 if pending:

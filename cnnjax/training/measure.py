@@ -146,9 +146,12 @@ def check_one_view(overrides: Mapping[str, Any] | None) -> None:
 
 def input_advice(share: float, config: Experiment, dataset: Dataset) -> str:
     """What `meters.input_bound` says of a recipe and its data where the devices wait for a share of the time."""
+    resident = is_resident(config, dataset)
+    if resident and jax.default_backend() == "cpu":
+        return ""  # indices alone are handed over, held up by the step that the same cores compute
     return meters.input_bound(
         share,
-        resident=is_resident(config, dataset),
+        resident=resident,
         fits=data.fits(dataset),
         encoded=dataset.store == "encoded",
         threads=config.data.threads,

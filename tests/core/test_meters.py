@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnnjax.core.errors import Stopped
-from cnnjax.core.meters import Stopwatch, duration, input_bound, peak_memory
+from cnnjax.core.meters import Stopwatch, duration, input_bound, next_batch, peak_memory
 
 
 def test_stopwatch_adds_up_what_is_inside(monkeypatch):
@@ -52,3 +52,24 @@ def test_advice_counts_the_cores_that_this_process_may_use(monkeypatch):
     where = {"resident": False, "fits": False, "encoded": False}
     assert "config.data.threads=0, which is 3 here" in input_bound(0.5, threads=2, **where)
     assert "threads" not in input_bound(0.5, threads=3, **where)
+
+
+class Computed:
+    """Stands for an array of a step that is done, or is not."""
+
+    def __init__(self, done):
+        self.is_ready = lambda: done
+
+
+@pytest.mark.parametrize(
+    ("computing", "waits"),
+    [(None, True), ({"loss": Computed(True)}, True), ({"loss": Computed(True), "top1": Computed(False)}, False)],
+)
+def test_a_batch_is_waited_for_where_the_devices_have_nothing_to_do(computing, waits):
+    def slow():
+        time.sleep(0.02)
+        yield "batch"
+
+    waiting = Stopwatch()
+    assert next_batch(slow(), computing, waiting) == "batch"
+    assert (waiting.seconds >= 0.02) if waits else (waiting.seconds == 0)
