@@ -28,7 +28,7 @@ YNN_FUSION = {"0.10.2": "-reduce"}
 
 Entries are joined by commas: "-reduce,-individual_convolution". jaxlib 0.10.2 has individual_dot,
 individual_convolution and reduce there by default, and the last computes wrong sums (jax issue 39103) and crashes
-(40412). Nets train as fast without it, since the large sums of a step are matrix products (convolution/sums.py). An
+(40412). Nets train as fast without it, since the large sums of a step are matrix products (models/sums.py). An
 unknown flag ends the process when jax starts its devices, so only versions are listed on which the entry was tried,
 each on Linux and x86-64.
 """

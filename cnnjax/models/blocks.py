@@ -16,10 +16,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cnnjax.core.arrays import Array
-from cnnjax.models.convolution import convolve, image_means, spread
+from cnnjax.models.convolution import convolve
 from cnnjax.models.initialisers import HE, Init
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.padding import Padding, Pair, pair
+from cnnjax.models.sums import broadcast_channels, image_means
 
 
 class Conv(nn.Module):
@@ -48,7 +49,7 @@ class Conv(nn.Module):
         outputs = convolve(inputs, kernel, stride=self.stride, padding=self.padding, groups=self.groups)
         if self.use_bias:
             bias = self.param("bias", self.initial.bias(height * width * channels), (self.features,), jnp.float32)
-            outputs = (outputs + spread(bias, outputs.shape)).astype(inputs.dtype)
+            outputs = (outputs + broadcast_channels(bias, outputs.shape)).astype(inputs.dtype)
         return outputs
 
     def standing_for(self, kernel: Array) -> Array:
@@ -70,7 +71,7 @@ class Dense(nn.Module):
         outputs = jnp.dot(inputs, kernel.astype(inputs.dtype))
         if self.use_bias:
             bias = self.param("bias", self.initial.bias(inputs.shape[-1]), (self.features,), jnp.float32)
-            outputs = (outputs + spread(bias, outputs.shape)).astype(inputs.dtype)
+            outputs = (outputs + broadcast_channels(bias, outputs.shape)).astype(inputs.dtype)
         return outputs
 
 
@@ -207,9 +208,9 @@ class SqueezeExcite(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        means = image_means(inputs).reshape(len(inputs), 1, 1, -1)
+        means = image_means(inputs).reshape(inputs.shape[0], 1, 1, inputs.shape[-1])
         hidden = Conv(self.reduced, 1, initial=self.initial, name="fc1")(means)
         hidden = activation(self.activation)(hidden)
         gates = Conv(inputs.shape[-1], 1, initial=self.initial, name="fc2")(hidden)
         gates = ACTIVATIONS[self.gate](gates).astype(jnp.float32)
-        return (inputs * spread(gates[:, 0, 0], inputs.shape)).astype(inputs.dtype)
+        return (inputs * broadcast_channels(gates[:, 0, 0], inputs.shape)).astype(inputs.dtype)

@@ -15,10 +15,10 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, DropPath, activation
 from cnnjax.models.cards import Paper
-from cnnjax.models.convolution import spread
 from cnnjax.models.initialisers import gaussian
 from cnnjax.models.norm import LayerNorm
 from cnnjax.models.pooling import GlobalAvgPool
+from cnnjax.models.sums import broadcast_channels
 
 PAPER = Paper(
     "Z. Liu, H. Mao, C.-Y. Wu, C. Feichtenhofer, T. Darrell, S. Xie", 2022, "A ConvNet for the 2020s", "2201.03545"
@@ -67,7 +67,7 @@ class ConvNeXtBlock(nn.Module):
         values = activation("gelu")(Dense(4 * width, initial=INITIAL, name="fc1")(values))
         values = Dense(width, initial=INITIAL, name="fc2")(values)
         gamma = self.param("gamma", nn.initializers.constant(1e-6), (width,), jnp.float32)
-        scaled = (values * spread(gamma, values.shape)).astype(values.dtype)
+        scaled = (values * broadcast_channels(gamma, values.shape)).astype(values.dtype)
         return cast(Array, inputs + DropPath(self.drop_path)(scaled, train))
 
 

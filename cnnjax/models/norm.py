@@ -1,5 +1,7 @@
 """Normalisation: over the batch, over the channels of a position, over groups of channels, over neighbours."""
 
+import functools
+from collections.abc import Callable
 from typing import TypeAlias
 
 import jax
@@ -8,8 +10,8 @@ from flax import linen as nn
 from jax import lax
 
 from cnnjax.core.arrays import Array
-from cnnjax.models.convolution import image_means, spread, takes_forms
-from cnnjax.models.convolution.sums import channel_sums
+from cnnjax.models.algorithms import uses_cpu_algorithms
+from cnnjax.models.sums import broadcast_channels, channel_sums, image_means, position_means
 
 
 class BatchNorm(nn.Module):
@@ -43,7 +45,7 @@ class BatchNorm(nn.Module):
             bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
         if not train:
             return _normalize(inputs, running_mean.value, running_var.value, scale, bias, self.eps)
-        by_batch = _by_batch_on_cpu if takes_forms() else _by_batch
+        by_batch = _by_batch_on_cpu if uses_cpu_algorithms() else _by_batch
         outputs, mean, var = by_batch(inputs, scale, bias, self.eps)
         if self.is_mutable_collection("batch_stats") and not self.is_initializing():
             count = inputs.size // inputs.shape[-1]
@@ -62,20 +64,27 @@ def _normalize(inputs: Array, mean: Array, var: Array, scale: Array, bias: Array
     return normalized.astype(inputs.dtype)
 
 
-def _by_batch(inputs: Array, scale: Array, bias: Array, eps: float) -> Normalized:
+def _plain_sums(values: Array) -> Array:
+    return values.sum(range(values.ndim - 1))
+
+
+def _by_batch(
+    inputs: Array, scale: Array, bias: Array, eps: float, sums: Callable[[Array], Array] = _plain_sums
+) -> Normalized:
     values, count = inputs.astype(jnp.float32), inputs.size // inputs.shape[-1]
-    sums = channel_sums if takes_forms() else lambda array: array.sum(range(array.ndim - 1))
     mean = sums(values) / count
     var = sums((values - mean) ** 2) / count
     return _normalize(inputs, mean, var, scale, bias, eps), mean, var
 
 
-_by_batch_on_cpu = jax.custom_vjp(_by_batch, nondiff_argnums=(3,))
-"""Has channel_sums in its gradient too: reverse mode alone, as the forms of convolutions."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _by_batch_on_cpu(inputs: Array, scale: Array, bias: Array, eps: float) -> Normalized:
+    """Has channel_sums in its gradient too: reverse mode, and forward over reverse, as the forms of convolutions."""
+    return _by_batch(inputs, scale, bias, eps, channel_sums)
 
 
 def _forward(inputs: Array, scale: Array, bias: Array, eps: float) -> tuple[Normalized, tuple[Array, ...]]:
-    outputs, mean, var = _by_batch_on_cpu(inputs, scale, bias, eps)
+    outputs, mean, var = _by_batch(inputs, scale, bias, eps, channel_sums)
     return (outputs, mean, var), (inputs, scale, mean, var)
 
 
@@ -130,16 +139,9 @@ class LayerNorm(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
         values = inputs.astype(jnp.float32)
-        centered = values - _row_means(values)
-        var = _row_means(centered**2)
+        centered = values - position_means(values)
+        var = position_means(centered**2)
         return _shift_and_scale(self, centered * lax.rsqrt(var + self.eps)).astype(inputs.dtype)
-
-
-def _row_means(values: Array) -> Array:
-    """Returns [..., C] -> [..., 1]; on a CPU a product with ones, two to three times as fast as XLA's own sum."""
-    if not takes_forms():
-        return values.mean(-1, keepdims=True)
-    return values @ jnp.ones((values.shape[-1], 1), values.dtype) / values.shape[-1]
 
 
 class GroupNorm(nn.Module):
@@ -151,15 +153,15 @@ class GroupNorm(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
         values = inputs.astype(jnp.float32)
-        centered = values - spread(self._group_means(values), values.shape)
+        centered = values - broadcast_channels(self._group_means(values), values.shape)
         var = self._group_means(centered**2)
-        normalized = centered * spread(lax.rsqrt(var + self.eps), values.shape)
+        normalized = centered * broadcast_channels(lax.rsqrt(var + self.eps), values.shape)
         return _shift_and_scale(self, normalized).astype(inputs.dtype)
 
     def _group_means(self, values: Array) -> Array:
         """Returns the mean of a channel's group in each image: [N, H, W, C] -> [N, C]."""
-        count, channels = len(values), values.shape[-1]
-        means = image_means(values).reshape(count, self.groups, -1).mean(-1)
+        count, channels = values.shape[0], values.shape[-1]
+        means = image_means(values).reshape(count, self.groups, channels // self.groups).mean(-1)
         return jnp.repeat(means, channels // self.groups, axis=-1)
 
 
@@ -167,4 +169,4 @@ def _shift_and_scale(layer: nn.Module, values: Array) -> Array:
     channels = values.shape[-1:]
     scale = layer.param("scale", nn.initializers.ones, channels, jnp.float32)
     bias = layer.param("bias", nn.initializers.zeros, channels, jnp.float32)
-    return values * spread(scale, values.shape) + spread(bias, values.shape)
+    return values * broadcast_channels(scale, values.shape) + broadcast_channels(bias, values.shape)

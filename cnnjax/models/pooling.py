@@ -12,8 +12,8 @@ from flax import linen as nn
 from jax import lax
 
 from cnnjax.core.arrays import Array
-from cnnjax.models.convolution import image_means
 from cnnjax.models.padding import Padding, Pair, hang_over, pair, sides
+from cnnjax.models.sums import image_means
 
 Two = tuple[int, int]
 

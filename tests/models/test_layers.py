@@ -15,8 +15,6 @@ from scipy import signal
 
 from cnnjax.models import airbench, blocks, capsnet, convnext, lenet, pooling, vit
 from cnnjax.models.calls import equations
-from cnnjax.models.convolution import image_means, spread
-from cnnjax.models.convolution.sums import channel_sums
 from cnnjax.models.initialisers import GLOROT, HE, TORCH, gaussian
 from cnnjax.models.norm import LRN, BatchNorm, GroupNorm, LayerNorm
 from cnnjax.models.padding import tensorflow_same
@@ -446,32 +444,6 @@ def test_gradient_of_batch_norm_and_of_its_statistics(shape):
         wanted = gradient(by_definition)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=3e-6 * np.abs(other).max())
-
-
-@pytest.mark.parametrize("shape", [(5, 3), (2, 1, 1, 3), (2, 2, 3, 4), (3, 17, 17, 5), (2, 113, 127, 2), (1, 4099, 3)])
-def test_channel_sums(shape):
-    values = 100 + draw(*shape)
-    wanted = values.astype(np.float64).reshape(-1, shape[-1]).sum(0)
-    np.testing.assert_allclose(jax.jit(channel_sums)(values), wanted, rtol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(3, 1, 1, 32), (2, 17, 17, 33), (2, 80, 70, 32), (2, 5, 7, 3)])
-def test_means_and_gates_of_each_image_and_their_gradients(shape):
-    values, upstream = 3 + draw(*shape), draw(*shape, seed=1)
-    gates, to_means = draw(shape[0], shape[-1], seed=2), draw(shape[0], shape[-1], seed=3)
-
-    def both(values, gates):
-        means = image_means(values)
-        return (means * to_means).sum() + (values * spread(gates, shape) * upstream).sum(), means
-
-    (to_values, to_gates), means = jax.jit(jax.grad(both, (0, 1), has_aux=True))(values, gates)
-    wide, up = values.astype(np.float64), upstream.astype(np.float64)
-    np.testing.assert_allclose(means, wide.mean((1, 2)), rtol=1e-6)
-    mean_part = to_means[:, None, None] / (shape[1] * shape[2])
-    np.testing.assert_allclose(to_values, up * gates[:, None, None] + mean_part, atol=1e-6)
-    np.testing.assert_allclose(to_gates, (wide * up).sum((1, 2)), rtol=1e-5, atol=1e-5 * np.sqrt(shape[1] * shape[2]))
-    assert image_means(jnp.full(shape, 300, jnp.bfloat16)).dtype == jnp.bfloat16
-    np.testing.assert_array_equal(image_means(jnp.full(shape, 300, jnp.bfloat16)), jnp.bfloat16(300))
 
 
 def test_batch_norm_sees_the_whole_batch_over_eight_devices():

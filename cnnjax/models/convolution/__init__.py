@@ -4,11 +4,7 @@
 traced operations of a net (an exporter, say) wants `plain()`.
 """
 
-import contextlib
-import contextvars
 import functools
-import math
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -16,9 +12,10 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from cnnjax.core.arrays import Array
+from cnnjax.models.algorithms import plain as plain
+from cnnjax.models.algorithms import uses_cpu_algorithms
 from cnnjax.models.convolution import forms, plan
 from cnnjax.models.convolution.forms import Case
-from cnnjax.models.convolution.sums import channel_sums, image_sums
 from cnnjax.models.padding import Padding, Pair, pair, sides
 
 # Up to so many groups are convolved one by one: on a CPU XLA's gradient of a grouped convolution is 8 times as slow
@@ -40,74 +37,9 @@ def convolve(inputs: Array, kernel: Array, *, stride: Pair = 1, padding: Padding
     return jnp.concatenate([_one(part, weights, case.of_one_group()) for part, weights in parts], axis=-1)
 
 
-_ALL_PLAIN = contextvars.ContextVar("_ALL_PLAIN", default=False)
-
-
-@contextlib.contextmanager
-def plain() -> Iterator[None]:
-    """Whatever is traced inside has XLA's own convolutions and sums, one operation each.
-
-    jax keeps what it has traced: of a function that was traced before, give it another (lambda *args: f(*args)).
-    """
-    token = _ALL_PLAIN.set(True)
-    try:
-        yield
-    finally:
-        _ALL_PLAIN.reset(token)
-
-
-def takes_forms() -> bool:
-    """Whether what is traced now may be computed in the forms that are fast on a CPU."""
-    return jax.default_backend() == "cpu" and not _ALL_PLAIN.get()
-
-
-MANY = 32  # channels: of fewer XLA's own sum is as fast, and LeNet-5 trains a fifth faster with it
-
-
-def _sums_are_fast(shape: tuple[int, ...]) -> bool:
-    return len(shape) > 2 and shape[-1] >= MANY and takes_forms()
-
-
-def spread(numbers: Array, shape: tuple[int, ...]) -> Array:
-    """Broadcasts a number for each channel, [C], or for each channel of each image, [N, C], to all positions.
-
-    Biases, scales and gates are such numbers; on a CPU their gradient is a fast sum.
-    """
-    return _spread(numbers, shape) if _sums_are_fast(shape) else _broadcast(numbers, shape)
-
-
-def _broadcast(numbers: Array, shape: tuple[int, ...]) -> Array:
-    ones = (1,) * (len(shape) - 2)
-    return jnp.broadcast_to(numbers.reshape(*numbers.shape[:-1], *ones, numbers.shape[-1]), shape)
-
-
-_spread = jax.custom_vjp(_broadcast, nondiff_argnums=(1,))
-_spread.defvjp(
-    lambda numbers, shape: (_spread(numbers, shape), numbers.ndim),
-    lambda shape, axes, gradient: (channel_sums(gradient) if axes == 1 else image_sums(gradient),),
-)
-
-
-def image_means(values: Array) -> Array:
-    """Returns the mean of each channel of each image over its positions: [N, H, W, C] -> [N, C], on a CPU fast."""
-    positions = tuple(range(1, values.ndim - 1))
-    return _means(values) if _sums_are_fast(values.shape) else values.mean(positions)
-
-
-@jax.custom_vjp
-def _means(values: Array) -> Array:
-    means = image_sums(values.astype(jnp.float32)) / math.prod(values.shape[1:-1])
-    return means.astype(values.dtype)
-
-
-_means.defvjp(
-    lambda values: (_means(values), values.shape),
-    lambda shape, gradient: (spread(gradient / math.prod(shape[1:-1]), shape),),
-)
-
-
 def _one(inputs: Array, kernel: Array, case: Case) -> Array:
-    planned = inputs.dtype == kernel.dtype == jnp.float32 and takes_forms()
+    planned = inputs.dtype == kernel.dtype == jnp.float32 and uses_cpu_algorithms()
+    planned = planned and isinstance(inputs.shape[0], int)  # an export's free batch size says nothing about speed
     return _planned(inputs, kernel, case) if planned else forms.plain(inputs, kernel, case)
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.core.arrays import Array
-from cnnjax.models.convolution.sums import channel_sums
+from cnnjax.models.sums import channel_sums
 
 Form = Callable[[Array, Array, "Case"], Array]
 
