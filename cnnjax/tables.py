@@ -111,7 +111,7 @@ def _doctor_tables(report: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]
         (
             f"{fault['package']} {fault['version']}",
             fault["what"],
-            "avoided by the flags in force" if fault["avoided"] else "NOT AVOIDED",
+            "avoided by the flags in force" if fault["avoided"] else f"NOT AVOIDED: set {fault['remedy']}",
             " ".join(fault["links"]),
         )
         for fault in report["known_faults"]

@@ -1,7 +1,8 @@
 """How levels change: brightness, contrast, saturation, hue, channel shift, PCA colour, noise.
 
 All take [N, H, W, C] in levels of 0-255, bytes or floats, of any number of channels (saturation and hue of RGB alone),
-and return float32. None clips; the pipeline does so once, after all of them.
+and return float32, or the images themselves where there is nothing to change. None clips; the pipeline does so once,
+after all of them. torchvision's ColorJitter clips after each, and draws their order.
 """
 
 from typing import Literal

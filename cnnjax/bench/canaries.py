@@ -82,7 +82,7 @@ def present() -> list[str]:
 
 
 def difference(computed: Any, right: Any) -> float:
-    """The largest difference as a share of the largest right value; infinite for NaN and for another shape."""
+    """Returns the largest difference as a share of the largest right value; infinite for NaN and for another shape."""
     computed, right = reference.wide(computed, right)
     if computed.shape != right.shape or not np.isfinite(computed).all():
         return float("inf")

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,7 @@ class Fault:
     Attributes:
       backends: that have it.
       avoided_by: an entry of --xla_cpu_experimental_ynn_fusion_type with which it is not met.
+      machine: the only one that has it, as `platform` calls its system and processor; None: any.
     """
 
     package: str
@@ -55,6 +57,7 @@ class Fault:
     what: str
     links: tuple[str, ...]
     avoided_by: str
+    machine: tuple[str, str] | None = None
 
 
 KNOWN_FAULTS = (
@@ -73,6 +76,7 @@ KNOWN_FAULTS = (
         "sums over float32 arrays of seven or more axes crash the process or never end",
         ("https://github.com/jax-ml/jax/issues/40412", "https://github.com/jax-ml/jax/issues/39257"),
         "-reduce",
+        ("Linux", "x86_64"),
     ),
 )
 
@@ -87,12 +91,16 @@ def examine(data_dir: str | Path | None = None) -> dict[str, Any]:
       folders: of data and of compiled steps: path and bytes free.
       gpu: driver, devices and plugins {name: version}, each None or empty where there is none.
       flags: XLA_FLAGS in force: name, value, origin (cnnjax or user).
-      known_faults: of what is installed: package, version, what, links, avoided (by the flags in force).
+      known_faults: of what is installed: package, version, what, links, avoided (by the flags in force), remedy.
       problems: sentences. canaries: see `Canary.run`.
     """
     versions = {name: _version(name) for name in (*NEEDED, *OPTIONAL)}
     gpu = _gpu()
-    problems = [_mismatch(name, version) for name, version in gpu["plugins"].items() if version != versions["jaxlib"]]
+    problems = [
+        _mismatch(name, version)
+        for name, version in gpu["plugins"].items()
+        if _release(version) != _release(versions["jaxlib"])
+    ]
     backends = []
     try:
         make_mesh()  # which settles memory, flags and devices as training does
@@ -129,33 +137,22 @@ def verdict(report: Mapping[str, Any]) -> str:
 
 
 def known_faults(versions: Mapping[str, str | None], backends: Sequence[str]) -> list[dict[str, Any]]:
-    """Returns the rows of KNOWN_FAULTS for these versions and backends."""
-    fusion = startup.flags().get(startup.YNN_FLAG)
+    """Returns the rows of KNOWN_FAULTS for this machine, these versions and backends."""
+    fusion, here = startup.flags().get(startup.YNN_FLAG), (platform.system(), platform.machine())
     return [
         {
             "package": fault.package,
             "version": versions[fault.package],
             "what": fault.what,
             "links": list(fault.links),
-            "avoided": leaves_out(fusion, fault.avoided_by),
+            "avoided": startup.leaves_out(fusion, fault.avoided_by),
+            "remedy": f"XLA_FLAGS=--{startup.YNN_FLAG}={fault.avoided_by}",
         }
         for fault in KNOWN_FAULTS
-        if versions.get(fault.package) in fault.versions and set(fault.backends) & set(backends)
+        if versions.get(fault.package) in fault.versions
+        and set(fault.backends) & set(backends)
+        and fault.machine in (None, here)
     ]
-
-
-def leaves_out(value: str | None, entry: str) -> bool:
-    """Whether a value of the flag removes an entry, such as -reduce, from the default list of fusions.
-
-    Args:
-      value: entries with signs change the default list, entries without are the list; None: the default list.
-    """
-    if value is None:
-        return False
-    words = [word for word in value.split(",") if word]
-    if any(word[0] in "+-" for word in words):
-        return entry in words
-    return entry.lstrip("-") not in words
 
 
 def _version(package: str) -> str | None:
@@ -163,6 +160,12 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _release(version: str | None) -> str:
+    """Returns the numbers of a version: 0.10.2 of 0.10.2.post1 and of 0.10.2+cuda13."""
+    found = re.match(r"\d+(\.\d+)*", version or "")
+    return found[0] if found else ""
 
 
 def _mismatch(plugin: str, version: str) -> str:
@@ -173,7 +176,7 @@ def _mismatch(plugin: str, version: str) -> str:
 
 
 def _gpu() -> dict[str, Any]:
-    """The driver and the GPUs as nvidia-smi knows them, whether or not jax finds them, and jax's plugins."""
+    """Returns the driver and the GPUs as nvidia-smi knows them, whether or not jax finds them, and jax's plugins."""
     query = ["nvidia-smi", "--query-gpu=driver_version,name,memory.total", "--format=csv,noheader"]
     rows: list[list[str]] = []
     try:
@@ -191,7 +194,7 @@ def _gpu() -> dict[str, Any]:
 
 
 def _memory() -> dict[str, int | None]:
-    """Bytes of the machine, those that are free for programs, and what the container allows; None: not known."""
+    """Returns bytes of the machine, those free for programs, and what the container allows; None: not known."""
     page = os.sysconf("SC_PAGE_SIZE")
     available = None
     if (path := Path("/proc/meminfo")).is_file():
@@ -207,7 +210,7 @@ def _memory() -> dict[str, int | None]:
 
 
 def _folders(data_dir: str | Path | None) -> dict[str, dict[str, Any]]:
-    """Where data and compiled steps are kept, whether or not the folders are there yet."""
+    """Returns where data and compiled steps are kept, whether or not the folders are there yet."""
     kept = Path(data_dir or data.default_data_dir())
     compiled = jax.config.jax_compilation_cache_dir or kept / "compiled"  # type: ignore[attr-defined]
     return {

@@ -1,9 +1,11 @@
 """Clock and memory: how long, how fast, how much."""
 
+import functools
 import resource
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +35,28 @@ class Stopwatch:
 
 
 def next_batch(batches: Iterator[Any], computing: Any, waiting: Stopwatch) -> Any:
-    """Returns the next batch, and counts the time that it took as waiting if the devices had nothing else to do.
-
-    On a CPU the host is held up in here by the step that the same cores compute; such a run is not input-bound.
+    """Returns the next batch; counts as waiting the time in which it was not there yet and the devices had no step.
 
     Args:
       computing: arrays of the last step, which are ready as soon as it is done; None: there is none.
     """
-    with Stopwatch() as watch:
-        batch = next(batches)
-    if all(array.is_ready() for array in jax.tree.leaves(computing)):
-        waiting.seconds += watch.seconds
+    start, arrays = time.perf_counter(), jax.tree.leaves(computing)
+    done = None if all(array.is_ready() for array in arrays) else _watcher().submit(_end_of, arrays)
+    batch = next(batches)
+    if done is None or done.done():
+        end = time.perf_counter()
+        waiting.seconds += end - (start if done is None else min(done.result(), end))
     return batch
+
+
+@functools.cache
+def _watcher() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "end-of-step")
+
+
+def _end_of(arrays: list[Any]) -> float:
+    jax.block_until_ready(arrays)
+    return time.perf_counter()
 
 
 def peak_memory() -> int:

@@ -62,17 +62,39 @@ def settle() -> None:
 
 
 def set_flags() -> None:
-    """Adds what YNN_FUSION has for this jaxlib to XLA_FLAGS; once jax has started its devices, logs what is lost.
+    """Adds what YNN_FUSION has for this jaxlib to XLA_FLAGS, and logs once where it is not in force.
 
     Whatever may start the devices calls it first: the command line, `make_mesh`, `create_model`, `build_model`.
     """
-    entry = ynn_fusion()
-    if entry is None or YNN_FLAG in flags():
+    entry, present = ynn_fusion(), flags().get(YNN_FLAG)
+    if entry is None or leaves_out(present, entry):
         return
-    if not devices_have_started():
+    if present is not None:
+        _report(
+            f"with --{YNN_FLAG}={present} in XLA_FLAGS some sums are wrong on a CPU (jax issue 39103); "
+            f"add {entry} to it, or leave the flag out"
+        )
+    elif devices_have_started():
+        _report(
+            f"jax had started its devices before cnnjax could set XLA_FLAGS=--{YNN_FLAG}={entry}, without which some "
+            "sums are wrong on a CPU (jax issue 39103); set it in the environment, or call cnnjax before you use jax"
+        )
+    else:
         _add(f"--{YNN_FLAG}={entry}")
-    elif not _reported:
-        _report(entry)
+
+
+def leaves_out(value: str | None, entry: str) -> bool:
+    """Returns whether a value of YNN_FLAG takes an entry, such as -reduce, from the default list of fusions.
+
+    Args:
+      value: entries with signs change the default list, entries without are the list; None: the default list.
+    """
+    if value is None:
+        return False
+    words = [word for word in value.split(",") if word]
+    if any(word[0] in "+-" for word in words):
+        return entry in words
+    return entry.lstrip("-") not in words
 
 
 def ynn_fusion() -> str | None:
@@ -86,7 +108,7 @@ def ynn_fusion() -> str | None:
 
 def flags() -> dict[str, str]:
     """Returns the flags of XLA_FLAGS by name, without dashes; of a name that is there twice the last, as XLA does."""
-    words = _flag_text().split()
+    words = (_flag_text() or "").split()
     pairs = (word.lstrip("-").partition("=") for word in words if word.startswith("--"))
     return {name: value for name, _, value in pairs}
 
@@ -117,36 +139,40 @@ def devices_have_started() -> bool:
     return False
 
 
-def _report(entry: str) -> None:
+def _report(sentence: str) -> None:
+    """Logs it once, unless jax has started devices of which the default is no CPU."""
     global _reported
-    import jax
-
+    if _reported:
+        return
     from cnnjax.core import logs  # which needs this file
 
     _reported = True
-    if jax.default_backend() == "cpu":
-        logs.say(
-            f"jax had started its devices before cnnjax could set XLA_FLAGS=--{YNN_FLAG}={entry}, without which some "
-            "sums are wrong on a CPU (jax issue 39103); set it in the environment, or call cnnjax before you use jax"
-        )
+    if devices_have_started():
+        import jax
+
+        if jax.default_backend() != "cpu":
+            return
+    logs.say(sentence)
 
 
 def _add(*entries: str) -> None:
     """Adds flags to the environment; those of a file that XLA_FLAGS names come along: XLA reads one or the other."""
-    os.environ["XLA_FLAGS"] = " ".join([*_flag_text().split(), *entries])
-    _added.extend(entries)
+    text = _flag_text()
+    if text is not None:
+        os.environ["XLA_FLAGS"] = " ".join([*text.split(), *entries])
+        _added.extend(entries)
 
 
-def _flag_text() -> str:
-    """XLA_FLAGS, or what the file says whose path it is."""
+def _flag_text() -> str | None:
+    """Returns XLA_FLAGS, or what the file says whose path it is; None where XLA will say that it cannot read it."""
     text = os.environ.get("XLA_FLAGS", "").strip()
     if not text or text.startswith("--"):
         return text
     try:
         with open(text, encoding="utf-8") as file:
             return file.read()
-    except (OSError, UnicodeDecodeError):  # XLA ends the process, and says why
-        return text
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def keep_memory() -> bool:

@@ -188,7 +188,18 @@ def test_missing_flag_is_found(entry, right):
     ],
 )
 def test_values_of_the_flag_are_understood(value, right):
-    assert doctor.leaves_out(value, "-reduce") == right
+    assert startup.leaves_out(value, "-reduce") == right
+
+
+def test_faults_of_other_machines_are_left_out_and_the_remedy_is_named(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(doctor.platform, "system", lambda: "Linux")
+    for machine, count in (("x86_64", 2), ("aarch64", 1)):
+        monkeypatch.setattr(doctor.platform, "machine", lambda machine=machine: machine)
+        faults = doctor.known_faults({"jaxlib": "0.10.2"}, ["cpu"])
+        assert [fault["avoided"] for fault in faults] == [False] * count
+        assert {fault["remedy"] for fault in faults} == {f"XLA_FLAGS=--{startup.YNN_FLAG}=-reduce"}
+    assert doctor.known_faults({"jaxlib": "0.10.2"}, ["gpu"]) == []
 
 
 def report_of(capsys, status):
@@ -255,6 +266,8 @@ def test_plugin_of_another_version_is_reported(monkeypatch, capsys):
     report, err = report_of(capsys, 1)
     assert report["gpu"]["plugins"] == {"jax-cuda13-plugin": "0.0.9"}
     assert err.startswith(f"cnnjax: jax-cuda13-plugin 0.0.9 does not fit jaxlib {version('jaxlib')}")
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: version("jaxlib") + ".post1")
+    assert report_of(capsys, 0)[1] == "", "the same release, built again"
 
 
 def test_devices_that_do_not_start_are_reported():

@@ -1,6 +1,7 @@
 """Clock and memory."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -54,22 +55,43 @@ def test_advice_counts_the_cores_that_this_process_may_use(monkeypatch):
     assert "threads" not in input_bound(0.5, threads=3, **where)
 
 
-class Computed:
-    """Stands for an array of a step that is done, or is not."""
+class Step:
+    """Stands for an array of a step that has ended, or goes on until it is ended."""
 
-    def __init__(self, done):
-        self.is_ready = lambda: done
+    def __init__(self, ended):
+        self.event = threading.Event()
+        if ended:
+            self.event.set()
+
+    def is_ready(self):
+        return self.event.is_set()
+
+    def block_until_ready(self):
+        self.event.wait()
 
 
 @pytest.mark.parametrize(
-    ("computing", "waits"),
-    [(None, True), ({"loss": Computed(True)}, True), ({"loss": Computed(True), "top1": Computed(False)}, False)],
+    ("before", "behind", "waits"),
+    [
+        ("nothing", 0.2, True),
+        ("ended", 0.2, True),
+        ("running", 0.2, True),
+        ("running", 0, False),
+        ("endless", 0.2, False),
+    ],
 )
-def test_a_batch_is_waited_for_where_the_devices_have_nothing_to_do(computing, waits):
-    def slow():
-        time.sleep(0.02)
+def test_a_batch_is_waited_for_from_the_moment_that_the_devices_have_nothing_to_do(before, behind, waits):
+    """Where the step ends while the batch is prepared, the time behind its end alone counts."""
+    step = Step(before == "ended")
+
+    def prepare():
+        time.sleep(0.2)
+        if before == "running":
+            step.event.set()
+            time.sleep(behind)
         yield "batch"
 
     waiting = Stopwatch()
-    assert next_batch(slow(), computing, waiting) == "batch"
-    assert (waiting.seconds >= 0.02) if waits else (waiting.seconds == 0)
+    assert next_batch(prepare(), None if before == "nothing" else [Step(True), step], waiting) == "batch"
+    step.event.set()
+    assert (waiting.seconds >= 0.15) if waits else (waiting.seconds < 0.1)

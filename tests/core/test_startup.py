@@ -79,6 +79,23 @@ def test_flags_of_a_file_are_kept(tmp_path):
     assert words[1].startswith(FLAG)
 
 
+def test_file_of_flags_that_cannot_be_read_is_left_to_xla(tmp_path):
+    """Which names the file as it was given."""
+    path = str(tmp_path / "missing")
+    code = (
+        "import os; from cnnjax.core import startup; startup.settle(); print(os.environ['XLA_FLAGS'], startup.flags())"
+    )
+    assert run(code, XLA_FLAGS=path).stdout.split() == [path, "{}"]
+
+
+@listed
+@pytest.mark.parametrize(("own", "count"), [("+reduce", 1), ("-individual_dot", 1), ("", 0), ("-reduce", 0)])
+def test_users_own_entry_that_leaves_wrong_sums_is_reported_once(own, count):
+    done = run(PRELUDE + "make_mesh(); make_mesh()", XLA_FLAGS=f"{FLAG}={own}")
+    assert done.stderr.count("some sums are wrong on a CPU (jax issue 39103)") == count
+    assert done.stderr.count("\n") == count
+
+
 @pytest.mark.parametrize("own", ["+reduce", "", "-individual_dot"])
 def test_users_own_entry_is_never_replaced(own):
     code = "import os; from cnnjax.core import startup; make_mesh(); print(os.environ['XLA_FLAGS'])"
