@@ -77,7 +77,7 @@ def main():
     changes |= {"train.steps": given.steps} if given.steps else {}
     config = recipes.validate(recipes.override(cnnjax.load_config("configs/cifar10_94.py"), changes))
     make_mesh()  # settles memory and threads
-    dataset = data.prepare(config.data, given.data_dir)
+    dataset = data.prepare(config, given.data_dir)
     config = resolve(config, dataset)
     train, test = on_device(dataset.split("train"), given.pictures), dataset.split("test")
     test = on_device(test, given.pictures and given.pictures // 5)

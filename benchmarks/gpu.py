@@ -190,8 +190,7 @@ def canaries() -> int:
     rows = checks.run()
     failed = sum(not row["ok"] for row in rows)
     lines = [
-        f"{'ok' if row['ok'] else 'FAILED':6}  {row['backend']:4}  {row['name']:70}  "
-        + (row["failure"] or f"{row['error']:.1e} of {row['tolerance']:.0e}")
+        f"{'ok' if row['ok'] else 'FAILED':6}  {row['backend']:4}  {row['name']:70}  {checks.outcome(row)}"
         for row in rows
     ]
     device = device_name()

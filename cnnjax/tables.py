@@ -86,6 +86,8 @@ def show_doctor(report: Mapping[str, Any]) -> None:
 
 def _doctor_tables(report: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]]:
     """Title, headings and rows of each table."""
+    from cnnjax.bench.canaries import outcome  # which needs jax
+
     gpu, memory, optional = report["gpu"], report["memory"], report["optional"]
     versions = [(name, version or "missing", optional.get(name, "")) for name, version in report["versions"].items()]
     machine = [("platform", report["platform"]), ("cores", str(report["cores"]))]
@@ -121,7 +123,7 @@ def _doctor_tables(report: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]
             "ok" if row["ok"] else "FAILED",
             row["backend"],
             row["name"],
-            row["failure"] or f"{row['error']:.1e} of {row['tolerance']:.0e}",
+            outcome(row),
         )
         for row in report["canaries"]
     ]

@@ -6,7 +6,7 @@ process is never run.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -69,6 +69,11 @@ def run(backends: Iterable[str] | None = None, names: str = "") -> list[dict[str
             rows.append(canary.run(backend))
             tick()
     return rows
+
+
+def outcome(row: Mapping[str, Any]) -> str:
+    """Returns what a table says of a canary: what was raised, or the error and the tolerance."""
+    return row["failure"] or f"{row['error']:.1e} of {row['tolerance']:.0e}"
 
 
 def present() -> list[str]:

@@ -146,7 +146,7 @@ def _pool_forward(
 
 
 def _larger(earlier: tuple[Array, Array], later: tuple[Array, Array]) -> tuple[Array, Array]:
-    """The larger of two values with its place; the earlier where they are equal."""
+    """Returns the larger of two values with its place; the earlier where they are equal."""
     return jnp.maximum(earlier[0], later[0]), jnp.where(later[0] > earlier[0], later[1], earlier[1])
 
 
