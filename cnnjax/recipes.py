@@ -7,6 +7,7 @@ nothing ever reads Python from there.
 """
 
 import dataclasses
+import functools
 import importlib.util
 import math
 import types
@@ -103,14 +104,19 @@ def override(config: Experiment, values: Mapping[str, Any]) -> Experiment:
     for key, value in values.items():
         section, name = _locate(key)
         part = getattr(config, section)
-        hint = get_type_hints(type(part))[name]
+        hint = _types(section)[name]
         part = dataclasses.replace(part, **{name: _convert(f"config.{key}", value, hint)})
         config = dataclasses.replace(config, **{section: part})
     return config
 
 
+@functools.cache
+def _types(section: str) -> dict[str, Any]:
+    return get_type_hints(type(getattr(Experiment(), section)))
+
+
 def _locate(key: str) -> tuple[str, str]:
-    known = flat(Experiment())
+    known = options()
     if key not in known:
         # A key without its section ("lr") is as common a slip as a misspelt one.
         ends = [name for name in known if name.split(".")[1] == key.rpartition(".")[2]]
@@ -137,12 +143,14 @@ def flat(config: Experiment) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def options() -> dict[str, dataclasses.Field[Any]]:
     """Returns the field of every dotted key, for its documentation and range."""
+    default = Experiment()
     return {
         f"{part.name}.{item.name}": item
         for part in dataclasses.fields(Experiment)
-        for item in dataclasses.fields(getattr(Experiment(), part.name))
+        for item in dataclasses.fields(getattr(default, part.name))
     }
 
 

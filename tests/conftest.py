@@ -24,9 +24,9 @@ QUICKLY_COMPILED = (
     *("bench/test_bench.py", "explain/test_study.py", "robustness/test_trials.py", "training/test_resume.py"),
     "training/test_embed.py",
 )
-"""Folders and files of tests that compare no numbers with other software's or another program's: XLA compiles in two
+"""Folders and files whose tests compare no numbers with other software's or another program's: XLA compiles in two
 thirds of the time without optimizations. All others run what users run; a fault of fused multiply-adds shows nowhere
-else."""
+else. A test that is unlike the others of its file is marked optimized(True) or optimized(False)."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -39,6 +39,8 @@ def pytest_runtest_setup(item):
 
     tests = item.config.rootpath / "tests"
     quickly = any(item.path.is_relative_to(tests / part) for part in QUICKLY_COMPILED)
+    if mark := item.get_closest_marker("optimized"):
+        quickly = not mark.args[0]
     without = quickly and os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") != "0"
     if without != jax.config.read("jax_disable_most_optimizations"):
         jax.clear_caches()  # or a program would serve both
@@ -74,6 +76,12 @@ def use_devices(patch, count):
 def devices(monkeypatch):
     """Returns f(count), after which runs have so many devices, of the eight that there are."""
     return lambda count: use_devices(monkeypatch, count)
+
+
+@pytest.fixture
+def no_curves(monkeypatch):
+    """Runs draw no curves, which takes as long as a short training; tests/report and tests/test_cli.py look at them."""
+    monkeypatch.setattr("cnnjax.report.charts.curves", lambda *args, **options: None)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,8 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.models.convolution import plain
 from cnnjax.run import summarise, train
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 OWN, KNN = "own_pictures", "knn_fashion_mnist"
 
@@ -22,7 +24,7 @@ def plain_convolutions():
         yield
 
 
-QUICK = ("alexnet_imagenet", "cifar_cnn_cifar10")
+QUICK = ("cifar_cnn_cifar10",)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -64,8 +64,17 @@ def test_every_variant_is_registered():
     assert {published()[name].family for name in NAMES} == {published()[name].family for name in SMALL}
 
 
-# Another library's form of a net, timm/mobilenet_v1, has its layers.
-COUNTED = [pytest.param(name, marks=[pytest.mark.slow] if "/" in name else []) for name in NAMES]
+# Another library's form of a net, timm/mobilenet_v1, has its layers; these take seconds to trace, and others have their
+# blocks.
+DEEP = (
+    "resnet1202_cifar",
+    "densenet_bc_250_24_cifar",
+    "densenet_bc_190_40_cifar",
+    "efficientnet_l2",
+    "efficientnet_b7",
+)
+DEEP += ("efficientnet_b6", "efficientnet_b5", "nasnet_a_large", "amoebanet_a", "amoebanet_c", "amoebanet_d")
+COUNTED = [pytest.param(name, marks=[pytest.mark.slow] if "/" in name or name in DEEP else []) for name in NAMES]
 
 
 @pytest.mark.parametrize("name", COUNTED)

@@ -32,7 +32,7 @@ slow = pytest.mark.slow
 
 # our name, source, the reference's name there, side of the images, the reference's options
 SHALLOW = [
-    pytest.param("alexnet", "torchvision", "alexnet", 64, {}),
+    pytest.param("alexnet", "torchvision", "alexnet", 64, {}, marks=slow),
     pytest.param("squeezenet1_1", "torchvision", "squeezenet1_1", 64, {}),
     pytest.param("resnet18", "torchvision", "resnet18", 64, {}),
     pytest.param("vgg11_bn", "torchvision", "vgg11_bn", 64, {}, marks=slow),

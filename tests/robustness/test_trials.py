@@ -13,6 +13,8 @@ from cnnjax.robustness import CHANGES, CORRUPTIONS, Subject, trials
 from cnnjax.run import evaluate, open_run, train
 from tests.conftest import use_devices
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 CONFIG = Experiment(
     model=Model(name="plain:conv8 >> bn >> relu >> pool >> fc16 >> relu"),
     optimizer=Optimizer(name="adam", lr=0.01),
@@ -83,6 +85,7 @@ def test_everything_on_a_run_folder_alone(run, capsys, monkeypatch):
             assert min(picture.size) > 200
 
 
+@pytest.mark.optimized(True)
 def test_clean_accuracy_is_that_of_evaluate_and_pgd_is_as_strong_as_fgsm(run, capsys):
     words = ("--attack", "fgsm,pgd", "--epsilon", "0.05,0.1,0.2")
     report = study(capsys, run, *words)
@@ -129,6 +132,7 @@ def test_mistakes_are_told_in_a_sentence(run, capsys):
         assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.optimized(True)
 def test_on_an_opened_run(run):
     subject = Subject(open_run(run))
     images, labels = pictures(9, seed=1)

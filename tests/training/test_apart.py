@@ -14,6 +14,8 @@ from cnnjax.training import assemble
 from cnnjax.training.loop import Length
 from cnnjax.training.step import train_step
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 ALONE = "plain:conv8 >> relu >> pool >> fc16 >> relu"
 
 

@@ -18,6 +18,8 @@ from cnnjax.run import evaluate, open_run, train
 from cnnjax.training.assemble import assemble, resolve, steps_per_dispatch
 from cnnjax.training.loop import Length
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 TIMING = ("images_per_s", "data_wait")
 
 

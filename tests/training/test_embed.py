@@ -13,7 +13,10 @@ from cnnjax.run import evaluate, train
 from cnnjax.training.measure import Judge, data_of
 from cnnjax.training.trained import open_run
 
+pytestmark = pytest.mark.usefixtures("no_curves")
 
+
+@pytest.mark.optimized(True)
 @pytest.mark.parametrize("name", ["mlp", "plain:conv4 >> relu >> pool"])
 def test_last_layer_makes_logits_of_features(name):
     model = create_model(name, 7, input_size=(12, 12, 3))
@@ -26,6 +29,7 @@ def test_last_layer_makes_logits_of_features(name):
     np.testing.assert_allclose(logits, jax.jit(model.apply)(variables, images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.optimized(True)
 def test_positions_are_averaged():
     model = create_model("nin_cifar", 10, input_size=(32, 32, 3))
     features = jax.eval_shape(model.embed, model.shapes(), jax.ShapeDtypeStruct((2, 32, 32, 3), np.float32))

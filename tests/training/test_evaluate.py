@@ -38,6 +38,8 @@ from cnnjax.training.claim import describe_run
 from cnnjax.training.loop import Length
 from cnnjax.training.state import Progress
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 NAMES = ("top", "middle", "bottom")
 
 

@@ -15,6 +15,8 @@ from cnnjax.optim import optimizer, schedule
 from cnnjax.training.state import create_state
 from cnnjax.training.step import Parts, _hits, train_step
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 STATISTICS = Statistics.from_moments(2, np.ones(1), np.ones((1, 1)))
 
 

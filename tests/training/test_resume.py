@@ -19,6 +19,8 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.run import evaluate, open_run, train
 from cnnjax.training.trained import saved_config
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 TIMING = ("images_per_s", "data_wait")
 
 

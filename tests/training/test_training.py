@@ -24,6 +24,8 @@ from cnnjax.run import evaluate, open_run, repeat, train
 from cnnjax.training.loop import Loop
 from cnnjax.training.step import _hits, train_step
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 def losses(workdir):
     return np.array([record["train/loss"] for record in read_metrics(RunDir(workdir).metrics)])
@@ -68,6 +70,7 @@ def test_average_is_what_evaluation_uses(tiny, tmp_path):
     np.testing.assert_array_equal(losses(tmp_path / "averaged"), losses(tmp_path / "plain"))
 
 
+@pytest.mark.optimized(False)
 def test_overfit_learns_its_pictures_by_heart(tiny, tmp_path):
     config = tiny(train__overfit=16, train__epochs=120, optimizer__name="adam", optimizer__lr=0.005, augment__noise=250)
     report = train(config, tmp_path / "run")
@@ -77,6 +80,7 @@ def test_overfit_learns_its_pictures_by_heart(tiny, tmp_path):
     assert len((tmp_path / "run/predictions/train.csv").read_text().splitlines()) == 17
 
 
+@pytest.mark.optimized(False)
 def test_endings(tiny, tmp_path):
     steps = {}
     for name, changes in {
@@ -103,6 +107,7 @@ def test_endings(tiny, tmp_path):
     assert open_run(tmp_path / "budget", checkpoint="last").step == 15, "more time goes on"
 
 
+@pytest.mark.optimized(False)
 def test_every_training_objective_and_penalty_learns(tiny, tmp_path):
     for number, changes in enumerate(
         [
@@ -120,6 +125,7 @@ def test_every_training_objective_and_penalty_learns(tiny, tmp_path):
     assert 0 <= read_metrics(RunDir(tmp_path / "4").metrics)[-1]["dead_relu"] < 1
 
 
+@pytest.mark.optimized(False)
 def test_two_classes_with_one_output(tmp_path, tiny, archive):
     with np.load(archive) as arrays:
         keep = {name: arrays[name] for name in arrays}
@@ -142,6 +148,7 @@ def test_two_classes_with_one_output(tmp_path, tiny, archive):
     assert (probabilities.argmax(1) == keep["y_test"]).mean() > 0.9
 
 
+@pytest.mark.optimized(False)
 def test_two_labels_a_picture_are_two_outputs(tmp_path, tiny):
     """Both, one or none of two labels: not two classes that exclude each other."""
     rng = np.random.default_rng(0)
@@ -207,6 +214,7 @@ assert train(config, "run")["count"] == evaluate("run")["count"] == 30
     assert "matplotlib is not installed" in done.stderr
 
 
+@pytest.mark.optimized(False)
 def test_repeat_trains_a_folder_for_each_seed(tiny, tmp_path):
     result = repeat(tiny(train__epochs=1), tmp_path / "runs", 2)
     assert [path.name for path in sorted((tmp_path / "runs").iterdir())] == ["seed_0", "seed_1"]
@@ -333,6 +341,7 @@ def test_adversaries_of_no_reach_are_the_pictures(tiny, tmp_path):
     np.testing.assert_allclose(losses(tmp_path / "attacked"), losses(tmp_path / "plain"), rtol=1e-4)
 
 
+@pytest.mark.optimized(False)
 def test_training_on_adversaries_learns_and_logs_clean_accuracy(tiny, tmp_path):
     config = tiny(train__adversary="pgd", train__adversary_epsilon=0.1, train__adversary_steps=2, train__epochs=10)
     assert train(config, tmp_path / "run")["top1"] > 0.8

@@ -5,6 +5,8 @@ import pytest
 
 from cnnjax.training import transfer
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 @pytest.mark.parametrize("channels", [1, 2, 13])
 def test_a_grey_picture_looks_the_same_through_other_channels(channels):

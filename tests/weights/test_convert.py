@@ -26,6 +26,8 @@ from cnnjax.training import transfer
 from cnnjax.training.trained import saved_config
 from cnnjax.weights import bridge
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "imagenet_sample"
 NAME = "squeezenet1_1"  # 1.2 million parameters, a convolution for a head
 
@@ -73,6 +75,7 @@ def refused(capsys, *words):
     return told
 
 
+@pytest.mark.optimized(True)
 def test_a_converted_run_is_a_run(converted, pets, capsys):
     folder, variables = converted
     run = open_run(folder / "run")
@@ -300,21 +303,27 @@ def test_all_that_another_net_has_otherwise_is_listed(converted, tmp_path, capsy
     assert set(told.split("52 unknown: ")[1].strip().split(", ")) == set(load_file(folder / "weights.safetensors"))
 
 
-def test_auxiliary_heads_that_the_file_lacks_begin_anew(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("googlenet", ""),
+        pytest.param("inception_v3", "; --arch timm/inception_v3 is the net of timm", marks=pytest.mark.slow),
+    ],
+)
+def test_auxiliary_heads_that_the_file_lacks_begin_anew(name, hint, tmp_path, capsys):
     """torchvision drops GoogLeNet's once its weights are loaded; timm's Inception-v3 has none and the same names."""
-    for name, hint in (("googlenet", ""), ("inception_v3", "; --arch timm/inception_v3 is the net of timm")):
-        model = create_model(name, 3)
-        flat = {path: np.zeros(leaf.shape, np.float32) for path, leaf in trees.flatten(model.shapes()).items()}
-        state = bridge.write_state(model, from_flat(flat), "torchvision")
-        save_file({key: state[key] for key in state if key[:3].lower() != "aux"}, tmp_path / "bare.safetensors")
-        words = ("--from", str(tmp_path / "bare.safetensors"), "--workdir", str(tmp_path / name))
-        assert main(["convert", "--arch", name, *words]) == 0
-        beside = ", ".join(sorted(model.auxiliary_leaves))
-        assert f"new for 3 classes, since auxiliary heads are missing: {beside}{hint}" in capsys.readouterr().err
-        found = trees.flatten(open_run(tmp_path / name).variables)
-        assert {path for path in found if path.endswith("/kernel") and found[path].any()} == {
-            path for path in model.auxiliary_leaves if path.endswith("/kernel")
-        }
+    model = create_model(name, 3)
+    flat = {path: np.zeros(leaf.shape, np.float32) for path, leaf in trees.flatten(model.shapes()).items()}
+    state = bridge.write_state(model, from_flat(flat), "torchvision")
+    save_file({key: state[key] for key in state if key[:3].lower() != "aux"}, tmp_path / "bare.safetensors")
+    words = ("--from", str(tmp_path / "bare.safetensors"), "--workdir", str(tmp_path / name))
+    assert main(["convert", "--arch", name, *words]) == 0
+    beside = ", ".join(sorted(model.auxiliary_leaves))
+    assert f"new for 3 classes, since auxiliary heads are missing: {beside}{hint}" in capsys.readouterr().err
+    found = trees.flatten(open_run(tmp_path / name).variables)
+    assert {path for path in found if path.endswith("/kernel") and found[path].any()} == {
+        path for path in model.auxiliary_leaves if path.endswith("/kernel")
+    }
 
 
 def test_forms_tags_and_damaged_values(converted, tmp_path, capsys):
@@ -493,6 +502,7 @@ def test_damaged_and_quantised_files_of_pytorch(converted, tmp_path, capsys):
     assert main(["convert", "--arch", NAME, *words]) == 0
 
 
+@pytest.mark.optimized(True)
 def test_another_resolution_has_its_pictures_prepared_for_it(converted, pets):
     """224 of a picture of 256 and 56 of one of 64 show the same, and nothing is resized twice."""
     run = open_run(converted[0] / "run", overrides={"evaluate.input_size": (56, 56)})
