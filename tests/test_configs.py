@@ -24,7 +24,7 @@ def plain_convolutions():
         yield
 
 
-QUICK = ("cifar_cnn_cifar10",)
+QUICK = ("cifar10_94",)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

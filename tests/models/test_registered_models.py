@@ -145,7 +145,9 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if "alexnet" in name else []) for name in SMALL]
+)
 def test_forward_and_backward_for_real(name):
     size, random = SMALL[name]
     model = create_model(name, 5, input_size=size)
@@ -246,7 +248,7 @@ def test_remat_recomputes_all_but_convolutions_and_products():
     chex.assert_trees_all_close(again, once, rtol=1e-3, atol=1e-4)
     norms = 3 * 2  # sums that are products on a CPU, of each norm and again of its gradient
     assert products == 5 + 5 + 4 + 2 * norms  # forward, to the weights, to the inputs but the first
-    assert products_again == products + norms, "norms are redone, convolutions and dense layers are not"
+    assert products_again == products, "of norms all but the sums is redone, convolutions and dense layers are not"
     assert maps_again <= 4 * (64 + 3 * 256 + 64)  # pictures, the convolutions' outputs, the features
     assert maps_again < maps / 3
 

@@ -28,6 +28,7 @@ def test_nasnet(narrow, parity):
     parity("narrow", "timm", "nasnetalarge", 75, options=options)
 
 
+@pytest.mark.slow
 def test_pnasnet(narrow, parity, timm):
     """timm's class has one width, but its cells have any."""
     import torch

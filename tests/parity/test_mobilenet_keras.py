@@ -9,7 +9,7 @@ from cnnjax.weights import bridge
 
 # 75 pixels: at odd sides Keras pads a pixel behind and none before, where TensorFlow's rule has one on either side.
 CASES = [
-    pytest.param("mobilenet_v1_025", 0.25, 75),
+    pytest.param("mobilenet_v1_025", 0.25, 75, marks=pytest.mark.slow),
     pytest.param("mobilenet_v1_050", 0.5, 96, marks=pytest.mark.slow),
 ]
 

@@ -23,7 +23,7 @@ CASES = [
     pytest.param("inception_v3", "torchvision", "inception_v3", 299, marks=slow),
     # With random weights v4 magnifies float32's error, timm's own to 2e-4 at 299; in float64 both agree to 1e-12 there.
     pytest.param("inception_v4", "timm", "inception_v4", 75, marks=slow),
-    pytest.param("inception_resnet_v2", "timm", "inception_resnet_v2", 107),
+    pytest.param("inception_resnet_v2", "timm", "inception_resnet_v2", 107, marks=slow),
     # xception
     pytest.param("xception", "timm", "legacy_xception", 96),
     # resnet, resnext, wide_resnet, senet
