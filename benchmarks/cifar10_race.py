@@ -21,18 +21,21 @@ import jax.numpy as jnp
 import numpy as np
 
 import cnnjax
-from cnnjax import data, recipes
+from cnnjax import data
+from cnnjax.config import override, validate
 from cnnjax.core.mesh import make_mesh
 from cnnjax.data.resident import take
-from cnnjax.training.assemble import assemble, first_state, resolve
+from cnnjax.training.build import build_parts, first_state, resolve
+from cnnjax.training.inference import build_inference, predict_step
 from cnnjax.training.loop import Length
-from cnnjax.training.step import predict_step, train_step
+from cnnjax.training.step import train_step
 
 
 def race(seed, train, rows, test, *, config, dataset, length, chunk):
     """One whole training and its evaluation, to be jitted: (accuracy, mean loss of each step)."""
     seeded = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
-    parts = assemble(seeded, dataset, length, look=config.evaluate)
+    parts = build_parts(seeded, dataset, length)
+    inference = build_inference(seeded, dataset, config.evaluate)
 
     def step(state, row):
         state, sums = train_step(state, take(train, row.pop("index")) | row, parts)
@@ -42,7 +45,7 @@ def race(seed, train, rows, test, *, config, dataset, length, chunk):
 
     def hits(index):
         batch = take(test, index)
-        return (predict_step(state.variables, batch, parts).argmax(1) == batch["labels"]).sum()
+        return (predict_step(state.variables, batch, inference).argmax(1) == batch["labels"]).sum()
 
     total = len(test["labels"]) // chunk * chunk
     return jax.lax.map(hits, jnp.arange(total).reshape(-1, chunk)).sum() / total, losses
@@ -75,7 +78,7 @@ def main():
     changes = {"data.source": given.source}
     changes |= {"data.batch_size": given.batch_size} if given.batch_size else {}
     changes |= {"train.steps": given.steps} if given.steps else {}
-    config = recipes.validate(recipes.override(cnnjax.load_config("configs/cifar10_94.py"), changes))
+    config = validate(override(cnnjax.load_config("configs/cifar10_94.py"), changes))
     make_mesh()  # settles memory and threads
     dataset = data.prepare(config, given.data_dir)
     config = resolve(config, dataset)

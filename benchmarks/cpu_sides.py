@@ -60,35 +60,34 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
     """
     import jax
 
-    from cnnjax.config import Augment, Data, Experiment, Model, Optimizer
+    from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig
     from cnnjax.core.mesh import make_mesh, replicated
     from cnnjax.data import Resident
     from cnnjax.models import convolution
     from cnnjax.models.base import find
     from cnnjax.optim import optimizers, schedules
-    from cnnjax.training.assemble import build_model, compiled, dispatches, first_state, mesh_of, steps_per_dispatch
+    from cnnjax.training.build import compiled, dispatches, first_state, mesh_of, steps_per_dispatch
+    from cnnjax.training.inference import Inference, build_model
     from cnnjax.training.loop import Length
     from cnnjax.training.step import Parts
 
     make_mesh()  # as training does: before jax starts, memory and devices are settled
     entry, count = find(net), BATCH[net]
-    optimizer = Optimizer(name="sgd", lr=0.01, momentum=0.9)
+    optimizer = OptimizerConfig(name="sgd", lr=0.01, momentum=0.9)
     size = entry.card.input_size
-    model = Model(name=net, num_classes=entry.card.num_classes, input_size=size)
+    model = ModelConfig(name=net, num_classes=entry.card.num_classes, input_size=size)
     config = Experiment(
-        data=Data(batch_size=count, loader="resident"),
+        data=DataConfig(batch_size=count, loader="resident"),
         model=model,
         optimizer=optimizer,
-        augment=Augment(normalize="unit"),
+        augment=AugmentConfig(normalize="unit"),
     )
     parts = Parts(
         config=config,
-        model=build_model(config),
+        inference=Inference(build_model(config), "softmax", lambda images: images, lambda images, *_: images[None]),
         optimizer=optimizers.optimizer(optimizer),
         schedule=schedules.schedule(optimizer, steps=10**6, steps_per_epoch=1000),
         augment=lambda images, targets, *_: (images, targets),
-        normalise=lambda images: images,
-        views=lambda images, *_: images[None],
     )
     mesh = mesh_of(parts)
     most, rng = steps_per_dispatch(parts, None), np.random.default_rng(0)
@@ -217,17 +216,17 @@ def cnnjax_epochs(net: str, options: argparse.Namespace) -> None:
     """`cnnjax.train` on the recipe's data, which waits at the end of each epoch for the next turn."""
     import cnnjax
     from cnnjax import data
-    from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+    from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
     name = net if net not in PATTERNS else f"plain:{PATTERNS[net]}"
-    source = Data(source=options.source, batch_size=EPOCH_BATCH, val_fraction=0.0)
+    source = DataConfig(source=options.source, batch_size=EPOCH_BATCH, val_fraction=0.0)
     steps = -(-len(data.prepare(source, options.data_dir).split("train")) // EPOCH_BATCH)
     config = Experiment(
         data=source,
-        augment=Augment(normalize="unit"),
-        model=Model(name=name, num_classes=10, input_size=(28, 28, 1)),
-        optimizer=Optimizer(name="adam", lr=0.001),
-        train=Train(steps=steps * options.epochs, log_every=steps, tensorboard=False),
+        augment=AugmentConfig(normalize="unit"),
+        model=ModelConfig(name=name, num_classes=10, input_size=(28, 28, 1)),
+        optimizer=OptimizerConfig(name="adam", lr=0.001),
+        train=TrainConfig(steps=steps * options.epochs, log_every=steps, tensorboard=False),
     )
     turn = Turn()
     turn.begin()
@@ -237,7 +236,7 @@ def cnnjax_epochs(net: str, options: argparse.Namespace) -> None:
         turn.begin()
 
     with tempfile.TemporaryDirectory() as folder:
-        cnnjax.train(config, folder, data_dir=options.data_dir, on_log=logged)
+        cnnjax.train(config, folder, data_dir=options.data_dir, callbacks=[logged])
 
 
 def keras_epochs(net: str, options: argparse.Namespace) -> None:
@@ -245,9 +244,9 @@ def keras_epochs(net: str, options: argparse.Namespace) -> None:
     import keras
 
     from cnnjax import data
-    from cnnjax.config import Data
+    from cnnjax.config import DataConfig
 
-    dataset = data.prepare(Data(source=options.source, val_fraction=0.0), options.data_dir)
+    dataset = data.prepare(DataConfig(source=options.source, val_fraction=0.0), options.data_dir)
     split = dataset.split("train")
     images, labels = split.gather(np.arange(len(split))).astype(np.float32) / 255, np.asarray(split.labels)
     layers, flat = [keras.Input((28, 28, 1))], False

@@ -40,14 +40,14 @@ FULL = ("out of memory", "resource_exhausted", "failed to allocate", "out_of_mem
 def cnnjax_speed(net: str, batch: int, steps: int | None, smoke: bool) -> dict:
     from cnnjax.bench.measure import bench
     from cnnjax.bench.peaks import peak
-    from cnnjax.config import Data, Experiment, Model, Optimizer
+    from cnnjax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
     from cnnjax.models import create_model, summary
 
     size = (SMOKE[net],) * 2 + (3,) if smoke else create_model(net).input_size
     config = Experiment(
-        data=Data(source="fake:imagenet", batch_size=batch),
-        model=Model(name=net, num_classes=1000, input_size=size),
-        optimizer=Optimizer(name="sgd", lr=0.01, momentum=0.9, weight_decay=1e-4),
+        data=DataConfig(source="fake:imagenet", batch_size=batch),
+        model=ModelConfig(name=net, num_classes=1000, input_size=size),
+        optimizer=OptimizerConfig(name="sgd", lr=0.01, momentum=0.9, weight_decay=1e-4),
     )
     report = bench(config, synthetic=True, steps=steps)
     report["macs"] = summary.summarise(create_model(net, 1000, input_size=size)).macs

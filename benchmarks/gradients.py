@@ -89,7 +89,7 @@ class Result:
 
 def measure(case: Case) -> Result:
     """Computes all gradients of a net and compares them; takes a minute or several."""
-    from cnnjax.training.assemble import steps_per_dispatch
+    from cnnjax.training.build import steps_per_dispatch
 
     start, made = time.monotonic(), setting(case)
     (exact,), plain = reference(made, "float64"), reference(made, "float32", SHAKEN)

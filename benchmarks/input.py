@@ -204,14 +204,14 @@ def batches(paths: list[str], pixels, encoded, seconds: float, rounds: int) -> l
 def decoding(paths: list[str], seconds: float, rounds: int) -> list[str]:
     import simplejpeg
 
-    from cnnjax.config import Data
+    from cnnjax.config import DataConfig
     from cnnjax.data.decode import load
     from cnnjax.data.resize import fit
 
     contents = [Path(path).read_bytes() for path in paths[:64]]
     mean = sum(map(len, contents)) / len(contents)
-    fitted = Data(resize="center", size=(SIDE, SIDE))
-    small, kept = (Data(resize="center", size=(side, side)) for side in (SIDE // 2, STORED))
+    fitted = DataConfig(resize="center", size=(SIDE, SIDE))
+    small, kept = (DataConfig(resize="center", size=(side, side)) for side in (SIDE // 2, STORED))
 
     def per_core(work: Callable[[bytes], object]) -> Callable[[], float]:
         def measure() -> float:
@@ -243,11 +243,13 @@ def decoding(paths: list[str], seconds: float, rounds: int) -> list[str]:
 def preparing(folder: Path, paths: list[str], rounds: int) -> list[str]:
     import simplejpeg
 
-    from cnnjax.config import Data
+    from cnnjax.config import DataConfig
     from cnnjax.data import prepare
     from cnnjax.data.resize import fit
 
-    config = Data(source=f"folder:{folder}", resize="center", size=(SIDE, SIDE), val_fraction=0.0, test_fraction=0.0)
+    config = DataConfig(
+        source=f"folder:{folder}", resize="center", size=(SIDE, SIDE), val_fraction=0.0, test_fraction=0.0
+    )
 
     def one(path: str) -> None:
         fit(simplejpeg.decode_jpeg(Path(path).read_bytes(), "RGB"), config)
@@ -271,10 +273,10 @@ def preparing(folder: Path, paths: list[str], rounds: int) -> list[str]:
 
 def training(folder: Path, place: Path) -> list[str]:
     from cnnjax.bench import measure
-    from cnnjax.config import Augment, Data, Experiment, Model
+    from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig
 
     config = Experiment(
-        data=Data(
+        data=DataConfig(
             source=f"folder:{folder}",
             resize="center",
             size=(SIDE, SIDE),
@@ -283,8 +285,8 @@ def training(folder: Path, place: Path) -> list[str]:
             batch_size=64,
             loader="streamed",
         ),
-        augment=Augment(flip=True),
-        model=Model(name="plain:pool >> pool >> pool >> conv8 >> relu >> pool >> fc16"),
+        augment=AugmentConfig(flip=True),
+        model=ModelConfig(name="plain:pool >> pool >> pool >> conv8 >> relu >> pool >> fc16"),
     )
     return [
         "A tiny net trained on the streamed records: cnnjax bench",
@@ -299,15 +301,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     options = parser.parse_args()
-    from cnnjax.config import Data
+    from cnnjax.config import DataConfig
     from cnnjax.data import prepare
 
     with tempfile.TemporaryDirectory() as scratch:
         files, place = Path(scratch) / "files", Path(scratch) / "data"
         paths = lay_out(files, options.count, options.pictures)
         config = {"source": f"folder:{files}", "val_fraction": 0.0, "test_fraction": 0.0, "size": (SIDE, SIDE)}
-        pixels = prepare(Data(**config, resize="center", store="pixels"), place)
-        encoded = prepare(Data(**config, resize="center", store="encoded"), place)
+        pixels = prepare(DataConfig(**config, resize="center", store="pixels"), place)
+        encoded = prepare(DataConfig(**config, resize="center", store="encoded"), place)
         sections = [
             batches(paths, pixels, encoded, options.seconds, options.rounds),
             decoding(paths, options.seconds, options.rounds),

@@ -92,22 +92,22 @@ class Setting:
 def setting(case: Case) -> Setting:
     """Makes the net, its parameters, and noise to see."""
     from cnnjax.bench import synthetic
-    from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+    from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
     from cnnjax.models.base import find
-    from cnnjax.training.assemble import assemble
+    from cnnjax.training.build import build_parts
     from cnnjax.training.loop import Length
 
     card = find(case.name).card
     size = card.input_size if case.side is None else (case.side, case.side, card.input_size[2])
     config = Experiment(
-        data=Data(batch_size=case.batch, loader="resident"),
-        augment=Augment(normalize="unit" if case.loss == "margin" else "dataset"),
-        model=Model(name=case.name, num_classes=card.num_classes, input_size=size, dropout=0.0, drop_path=0.0),
-        optimizer=Optimizer(name="sgd", lr=RATE, momentum=0.0),
-        train=Train(loss=case.loss, steps=1),
+        data=DataConfig(batch_size=case.batch, loader="resident"),
+        augment=AugmentConfig(normalize="unit" if case.loss == "margin" else "dataset"),
+        model=ModelConfig(name=case.name, num_classes=card.num_classes, input_size=size, dropout=0.0, drop_path=0.0),
+        optimizer=OptimizerConfig(name="sgd", lr=RATE, momentum=0.0),
+        train=TrainConfig(loss=case.loss, steps=1),
     )
     dataset = synthetic.dataset_of(config, case.batch)
-    parts = assemble(config, dataset, Length.of(config.train, pictures=case.batch, batch_size=case.batch))
+    parts = build_parts(config, dataset, Length.of(config.train, pictures=case.batch, batch_size=case.batch))
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (case.batch, *size), np.uint8), rng.integers(0, card.num_classes, case.batch))
     return Setting(parts, dataset, trained(parts.model, rng), images)
@@ -144,7 +144,7 @@ def compiled_gradient(made: Setting, devices: int) -> dict[str, np.ndarray]:
     from cnnjax.core import trees
     from cnnjax.core.mesh import replicated
     from cnnjax.data import Resident
-    from cnnjax.training.assemble import compiled, dispatches, steps_per_dispatch
+    from cnnjax.training.build import compiled, dispatches, steps_per_dispatch
     from cnnjax.training.loop import Length
     from cnnjax.training.state import create_state
 

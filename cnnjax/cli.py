@@ -5,6 +5,7 @@ when stopped. Errors are one sentence; `--debug` shows the traceback.
 """
 
 import contextlib
+import difflib
 import errno
 import os
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 from absl import flags
 
 import cnnjax
+from cnnjax.config.parse import suggestion
 from cnnjax.core import startup
 from cnnjax.core.errors import RunError, Stopped, UserError
 from cnnjax.core.registry import nearest
@@ -145,8 +147,11 @@ def _parse(verb: Verb, words: list[str]) -> tuple[flags.FlagValues, dict[str, st
     try:
         rest = values(["cnnjax", *others])[1:]
     except flags.UnrecognizedFlagError as error:
-        names = [f"--{name}" for name in values]
-        raise UserError(f"unknown flag --{error.flagname}{nearest(f'--{error.flagname}', names)}") from error
+        names, wrong = [f"--{name}" for name in values], error.flagname
+        near = difflib.get_close_matches(f"--{wrong}", names, n=1, cutoff=0.8)
+        meant = suggestion(wrong) if verb.overrides and not near else None
+        hint = f"; did you mean --config.{meant}?" if meant else nearest(f"--{wrong}", names)
+        raise UserError(f"unknown flag --{wrong}{hint}") from error
     except flags.Error as error:
         raise UserError(" ".join(str(error).split())) from error
     return values, overrides, rest

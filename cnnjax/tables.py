@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnnjax import recipes
+from cnnjax.config import parse
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -14,7 +15,7 @@ def evaluation(report: Mapping[str, Any]) -> str:
     """One line a figure, with its 95 % interval where there is one; what is larger stands in eval/<split>.json."""
     intervals = report.get("intervals", {})
     shown = {}
-    for name, value in report.items():
+    for name, value in {**report, **report.get("metrics", {})}.items():
         if name == "temperature" and value:
             value = f"{value['value']:.4f}   log loss {value['log_loss']:.4f}, ece {value['ece']:.4f} with it"
         if isinstance(value, Mapping) or (
@@ -143,8 +144,8 @@ def _gib(size: int) -> str:
 def options(recipe: recipes.Recipe) -> str:
     """Every option of a recipe with its value, where that came from, and what it means."""
     lines = []
-    fields = recipes.options()
-    for key, value in recipes.flat(recipe.config).items():
+    fields = parse.options()
+    for key, value in parse.flat(recipe.config).items():
         shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         origin = recipe.origin.get(key, "default")
         lines.append(f"config.{key} = {shown}  ({origin})\n    {fields[key].metadata['doc']}")

@@ -116,15 +116,15 @@ def _evaluate(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -
     together = len(workdirs) > 1
     if together and (flag.report or flag.calibrate):
         raise UserError("--report and --calibrate write into a run folder; give --workdir one run for them")
-    from cnnjax import run
+    from cnnjax.runs import actions
 
     where: dict[str, Any] = {"checkpoint": _checkpoint(flag), "data_dir": flag.data_dir, "overrides": overrides}
-    calibration = {"calibration": run.calibrate(workdirs[0], **where)} if flag.calibrate else {}
+    calibration = {"calibration": actions.calibrate(workdirs[0], **where)} if flag.calibrate else {}
     options = {"split": flag.split, "calibrated": flag.calibrated, **where}
     if together:
-        report = run.evaluate_ensemble(workdirs, **options)
+        report = actions.evaluate_ensemble(workdirs, **options)
     else:
-        report = run.evaluate(workdirs[0], report=flag.report, **options)
+        report = actions.evaluate(workdirs[0], report=flag.report, **options)
     if flag.json:
         return print(json.dumps(finite(report | calibration)))
     print(tables.ensemble(report) if together else tables.evaluation(report))
@@ -134,9 +134,9 @@ def _report(flag: flags.FlagValues, _: dict[str, str], workdirs: list[str]) -> N
     workdirs = (_workdirs(flag) if flag.workdir else []) + workdirs
     if not workdirs:
         raise UserError("report needs a run folder; name one or several after it")
-    from cnnjax import run
+    from cnnjax.runs import actions
 
-    print(run.report(workdirs, to=flag.to, published=flag.published))
+    print(actions.report(workdirs, to=flag.to, published=flag.published))
 
 
 def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> int:
@@ -144,11 +144,11 @@ def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]
     if not paths:
         raise UserError("predict needs pictures; name files or folders after the flags")
     _one_of(flag, "json", "csv")
-    from cnnjax import run
     from cnnjax.core import logs
+    from cnnjax.runs import actions
 
     options: dict[str, Any] = {"checkpoint": _checkpoint(flag), "top": flag.top, "overrides": overrides}
-    results = run.predict(workdirs, paths, calibrated=flag.calibrated, **options)
+    results = actions.predict(workdirs, paths, calibrated=flag.calibrated, **options)
     if flag.json:
         print(json.dumps(results))
     elif flag.csv:
@@ -165,9 +165,9 @@ def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]
 
 def _soup(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
     workdirs, to = _workdirs(flag), _needed(flag, "to")
-    from cnnjax import run
+    from cnnjax.runs import ensemble
 
-    run.soup(workdirs, to, checkpoint=_checkpoint(flag))
+    ensemble.soup(workdirs, to, checkpoint=_checkpoint(flag))
 
 
 def _summary(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
@@ -178,10 +178,10 @@ def _summary(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
     if (flag.num_classes or flag.input) and not flag.model:
         raise UserError("--num_classes and --input belong to --model; override config.model.* of a recipe instead")
     recipe = recipes.load(flag.config, overrides) if flag.config else None
-    from cnnjax import run
+    from cnnjax.runs import actions
 
     size = _input_size(flag.input) if flag.input else None
-    summary, digest = run.summarise(
+    summary, digest = actions.summarise(
         recipe.config if recipe else None,
         workdir=flag.workdir,
         model=flag.model,
@@ -198,14 +198,14 @@ def _convert(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
     source = flag.source
     if source not in (None, *get_args(Source)):
         raise UserError(f"--source={source} is none of {', '.join(get_args(Source))}")
-    from cnnjax import run
+    from cnnjax.runs import convert
 
     if flag.to:
         reading = ("arch", "tag", "num_classes", "classes", "allow_pickle")
         if given := ", ".join(f"--{name}" for name in reading if flag[name].value):
             raise UserError(f"--to writes a run as it is and takes no {given}; leave that out, or give --from")
-        return run.export(workdir, flag.to, source=source)
-    run.convert(
+        return convert.export(workdir, flag.to, source=source)
+    convert.convert(
         _needed(flag, "arch"),
         _needed(flag, "from"),
         workdir,

@@ -15,10 +15,18 @@ To see it learn a handful of pictures by heart: --config.train.overfit=100 --con
 falls below 0.1 at step 170. At the recipe's rate of 0.01 so few pictures hang at a loss of ln K.
 """
 
-from cnnjax.config import Augment, Data, Evaluate, Experiment, Model, Optimizer, Train
+from cnnjax.config import (
+    AugmentConfig,
+    DataConfig,
+    EvaluateConfig,
+    Experiment,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=128,
         resize="center",
@@ -26,9 +34,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="random", flip=True, pca=0.1, normalize="mean"),
-    model=Model(name="alexnet_two_tower", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="random", flip=True, pca=0.1, normalize="mean"),
+    model=ModelConfig(name="alexnet_two_tower", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="alexnet_sgd",
         lr=0.01,
         momentum=0.9,
@@ -38,8 +46,8 @@ config = Experiment(
         plateau_drops=3,
         plateau_patience=5,
     ),
-    train=Train(epochs=90, log_every=100),
-    evaluate=Evaluate(views="ten_crop"),
+    train=TrainConfig(epochs=90, log_every=100),
+    evaluate=EvaluateConfig(views="ten_crop"),
 )
 
 variants = {

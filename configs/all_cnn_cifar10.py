@@ -8,13 +8,13 @@ not part of this recipe.
 Hardware: a GPU; not measured here yet. Published: 92.75 % test with shifts and mirror.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="cifar10", batch_size=128, val_fraction=0.1),
-    augment=Augment(pad=4, flip=True),
-    model=Model(name="all_cnn", num_classes=10, input_size=(32, 32, 3)),
-    optimizer=Optimizer(
+    data=DataConfig(source="cifar10", batch_size=128, val_fraction=0.1),
+    augment=AugmentConfig(pad=4, flip=True),
+    model=ModelConfig(name="all_cnn", num_classes=10, input_size=(32, 32, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.05,
         momentum=0.9,
@@ -22,5 +22,5 @@ config = Experiment(
         schedule="step",
         drop_epochs=(200, 250, 300),
     ),
-    train=Train(epochs=350),
+    train=TrainConfig(epochs=350),
 )

@@ -13,16 +13,16 @@ Published: test error 0.25 %, mean of three runs. Measured: 0.71 % after the 4 e
 cores.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="mnist", batch_size=128, val_fraction=0.05),
-    augment=Augment(pad=2, crop="random", normalize="unit"),
-    model=Model(name="capsnet", num_classes=10, input_size=(28, 28, 1)),
-    optimizer=Optimizer(
+    data=DataConfig(source="mnist", batch_size=128, val_fraction=0.05),
+    augment=AugmentConfig(pad=2, crop="random", normalize="unit"),
+    model=ModelConfig(name="capsnet", num_classes=10, input_size=(28, 28, 1)),
+    optimizer=OptimizerConfig(
         name="adam", lr=0.001, schedule="step", drop_factor=0.9, drop_epochs=tuple(float(e) for e in range(1, 50))
     ),
-    train=Train(epochs=50, loss="margin"),
+    train=TrainConfig(epochs=50, loss="margin"),
 )
 
 variants = {

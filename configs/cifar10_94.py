@@ -12,16 +12,24 @@ Hardware: a GPU; not run on one yet. benchmarks/cifar10_race.py measures it by t
 and warm-up outside). Published: 94.01 % (mean of 200 runs), 2.59 s on an A100.
 """
 
-from cnnjax.config import Augment, Data, Evaluate, Experiment, Model, Optimizer, Train
+from cnnjax.config import (
+    AugmentConfig,
+    DataConfig,
+    EvaluateConfig,
+    Experiment,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
 
 BATCH = 2000
 OTHERS = 0.053 * BATCH * (1 - 0.6) / (1 - 0.85)
 
 config = Experiment(
-    data=Data(source="cifar10", batch_size=BATCH, val_fraction=0.0),
-    augment=Augment(pad=2, pad_fill="reflect", alternate=True),
-    model=Model(name="airbench94", num_classes=10, input_size=(32, 32, 3)),
-    optimizer=Optimizer(
+    data=DataConfig(source="cifar10", batch_size=BATCH, val_fraction=0.0),
+    augment=AugmentConfig(pad=2, pad_fill="reflect", alternate=True),
+    model=ModelConfig(name="airbench94", num_classes=10, input_size=(32, 32, 3)),
+    optimizer=OptimizerConfig(
         name="airbench_muon",
         lr=0.24,
         other_lr=OTHERS,
@@ -29,6 +37,6 @@ config = Experiment(
         weight_decay=2e-6 * BATCH / (0.053 * BATCH),
         schedule="linear",
     ),
-    train=Train(epochs=8, label_smoothing=0.2, log_every=25, eval_every=8),
-    evaluate=Evaluate(views="mirror_shift"),
+    train=TrainConfig(epochs=8, label_smoothing=0.2, log_every=25, eval_every=8),
+    evaluate=EvaluateConfig(views="mirror_shift"),
 )

@@ -6,12 +6,12 @@ Hardware: two CPU cores, a minute and more an epoch. Published: about 79 % in 50
 here: 53.2 % test accuracy after three epochs, on a JPEG copy of the set.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="cifar10", batch_size=32, val_fraction=0.05),
-    augment=Augment(shift=(0.1, 0.1), flip=True, fill="nearest"),
-    model=Model(name="cifar_cnn", num_classes=10, input_size=(32, 32, 3)),
-    optimizer=Optimizer(name="rmsprop", lr=0.0001, momentum=0.0, b2=0.9, eps=1e-7),
-    train=Train(epochs=50, log_every=200),
+    data=DataConfig(source="cifar10", batch_size=32, val_fraction=0.05),
+    augment=AugmentConfig(shift=(0.1, 0.1), flip=True, fill="nearest"),
+    model=ModelConfig(name="cifar_cnn", num_classes=10, input_size=(32, 32, 3)),
+    optimizer=OptimizerConfig(name="rmsprop", lr=0.0001, momentum=0.0, b2=0.9, eps=1e-7),
+    train=TrainConfig(epochs=50, log_every=200),
 )

@@ -10,10 +10,10 @@ RandAugment, which the authors add, is not part of this recipe.
 Hardware: not measured here yet. Published: 82.1 % top-1 (one crop of 224); torchvision's weights 82.52 / 96.15 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=4096,
         resize="pad",
@@ -21,9 +21,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, erase=0.25, mixup=0.8, cutmix=1.0, normalize="imagenet"),
-    model=Model(name="convnext_tiny", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, erase=0.25, mixup=0.8, cutmix=1.0, normalize="imagenet"),
+    model=ModelConfig(name="convnext_tiny", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="adamw",
         lr=0.004,
         weight_decay=0.05,
@@ -31,7 +31,7 @@ config = Experiment(
         schedule="cosine",
         warmup_epochs=20,
     ),
-    train=Train(epochs=300, label_smoothing=0.1, ema=0.9999, log_every=25),
+    train=TrainConfig(epochs=300, label_smoothing=0.1, ema=0.9999, log_every=25),
 )
 
 variants = {"smoke": smoke(64)}

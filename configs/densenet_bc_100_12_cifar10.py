@@ -7,13 +7,13 @@
 Hardware: a GPU; not measured here yet. Published: 95.49 % test.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="cifar10", batch_size=64, val_fraction=0.1),
-    augment=Augment(pad=4, flip=True),
-    model=Model(name="densenet_bc_100_12_cifar", num_classes=10, input_size=(32, 32, 3)),
-    optimizer=Optimizer(
+    data=DataConfig(source="cifar10", batch_size=64, val_fraction=0.1),
+    augment=AugmentConfig(pad=4, flip=True),
+    model=ModelConfig(name="densenet_bc_100_12_cifar", num_classes=10, input_size=(32, 32, 3)),
+    optimizer=OptimizerConfig(
         name="nesterov",
         lr=0.1,
         momentum=0.9,
@@ -21,5 +21,5 @@ config = Experiment(
         schedule="step",
         drop_epochs=(150, 225),
     ),
-    train=Train(epochs=300),
+    train=TrainConfig(epochs=300),
 )

@@ -10,10 +10,10 @@ which the published figure was reached, is not part of this recipe.
 Hardware: not measured here yet. Published: 77.1 % top-1, 93.3 % top-5 (AutoAugment, one crop of 224).
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=4096,
         resize="pad",
@@ -21,9 +21,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="efficientnet_b0", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="efficientnet_b0", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="rmsprop_tf",
         lr=0.256,
         momentum=0.9,
@@ -36,7 +36,7 @@ config = Experiment(
         drop_epochs=tuple(2.4 * n for n in range(1, 146)),
         drop_factor=0.97,
     ),
-    train=Train(epochs=350, label_smoothing=0.1, ema=0.9999, log_every=25),
+    train=TrainConfig(epochs=350, label_smoothing=0.1, ema=0.9999, log_every=25),
 )
 
 variants = {"smoke": smoke(64)}

@@ -11,10 +11,10 @@ Hardware: not measured here yet. Published: 83.9 % top-1 (with both, evaluated a
 96.88 % at 384.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=4096,
         resize="pad",
@@ -22,9 +22,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="efficientnet_v2_s", num_classes=1000, input_size=(300, 300, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="efficientnet_v2_s", num_classes=1000, input_size=(300, 300, 3)),
+    optimizer=OptimizerConfig(
         name="rmsprop_tf",
         lr=0.256,
         momentum=0.9,
@@ -37,7 +37,7 @@ config = Experiment(
         drop_epochs=tuple(2.4 * n for n in range(1, 146)),
         drop_factor=0.97,
     ),
-    train=Train(epochs=350, label_smoothing=0.1, ema=0.9999, log_every=25),
+    train=TrainConfig(epochs=350, label_smoothing=0.1, ema=0.9999, log_every=25),
 )
 
 variants = {"smoke": smoke(64)}

@@ -14,17 +14,17 @@ Hardware: a CPU will do. Published: 98.3 % of the held-out fifth, loss 0.06 (not
 hand).
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$EUROSAT_DIR", batch_size=50, channels=13, max_value=10000, val_fraction=0.0, test_fraction=0.2
     ),
-    augment=Augment(crop="center"),
-    model=Model(name="euronet", num_classes=10, input_size=(64, 64, 13)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="center"),
+    model=ModelConfig(name="euronet", num_classes=10, input_size=(64, 64, 13)),
+    optimizer=OptimizerConfig(
         name="adam",
         lr=0.001,
     ),
-    train=Train(epochs=20, loss="sigmoid"),
+    train=TrainConfig(epochs=20, loss="sigmoid"),
 )

@@ -11,10 +11,10 @@ are left.
 Hardware: not measured here yet. Published: 89.93 % top-5 (one net, one crop); torchvision's weights 69.78 / 89.53 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=32,
         resize="pad",
@@ -22,9 +22,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="googlenet", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="googlenet", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.01,
         momentum=0.9,
@@ -32,7 +32,7 @@ config = Experiment(
         schedule="polynomial",
         power=0.5,
     ),
-    train=Train(epochs=60, ema=0.9999, log_every=500),
+    train=TrainConfig(epochs=60, ema=0.9999, log_every=500),
 )
 
 variants = {"smoke": smoke(96)}

@@ -11,10 +11,10 @@ Hardware: not measured here yet. Published: 78.8 % top-1, 94.4 % top-5 (one crop
 / 93.45 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=1600,
         resize="pad",
@@ -22,9 +22,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="inception_v3", num_classes=1000, input_size=(299, 299, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="inception_v3", num_classes=1000, input_size=(299, 299, 3)),
+    optimizer=OptimizerConfig(
         name="rmsprop_tf",
         lr=0.045,
         momentum=0.9,
@@ -35,7 +35,7 @@ config = Experiment(
         drop_epochs=tuple(range(2, 100, 2)),
         drop_factor=0.94,
     ),
-    train=Train(epochs=100, label_smoothing=0.1, ema=0.9999, log_every=50),
+    train=TrainConfig(epochs=100, label_smoothing=0.1, ema=0.9999, log_every=50),
 )
 
 variants = {"smoke": smoke(96)}

@@ -9,9 +9,9 @@ vote.
 Hardware: two CPU cores; L2 takes seconds, L1 half a minute to a few. Measured: 84.97 % by L2, 85.26 % by L1.
 """
 
-from cnnjax.config import Data, Experiment, Model
+from cnnjax.config import DataConfig, Experiment, ModelConfig
 
 config = Experiment(
-    data=Data(source="fashion_mnist", val_fraction=0.0),
-    model=Model(name="knn", neighbours=1, metric="l2"),
+    data=DataConfig(source="fashion_mnist", val_fraction=0.0),
+    model=ModelConfig(name="knn", neighbours=1, metric="l2"),
 )

@@ -9,13 +9,13 @@ derivatives; here Adam takes their place. Pictures have mean 0 and variance 1, a
 Hardware: two CPU cores, 70 s. Measured: 98.90 % test accuracy; published: 99.05 %, without distortions.
 """
 
-from cnnjax.config import Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="mnist", batch_size=128, val_fraction=0.05),
-    model=Model(name="lenet5_1998", num_classes=10, input_size=(28, 28, 1)),
-    optimizer=Optimizer(name="adam", lr=0.002, schedule="cosine"),
-    train=Train(epochs=20, log_every=100),
+    data=DataConfig(source="mnist", batch_size=128, val_fraction=0.05),
+    model=ModelConfig(name="lenet5_1998", num_classes=10, input_size=(28, 28, 1)),
+    optimizer=OptimizerConfig(name="adam", lr=0.002, schedule="cosine"),
+    train=TrainConfig(epochs=20, log_every=100),
 )
 
 variants = {

@@ -12,14 +12,14 @@ pictures: 96.4 %, after FGSM at 0.25 89.4 % and after ten steps of PGD 46.0 %; t
 0.0 % (cnnjax robustness).
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="mnist", batch_size=128, val_fraction=0.05),
-    augment=Augment(rotation=8, shift=(0.08, 0.08), zoom=0.08, fill="constant"),
-    model=Model(name="lenet5", num_classes=10, input_size=(28, 28, 1)),
-    optimizer=Optimizer(name="adam", lr=0.002, schedule="cosine"),
-    train=Train(epochs=20, ema=0.999, log_every=100),
+    data=DataConfig(source="mnist", batch_size=128, val_fraction=0.05),
+    augment=AugmentConfig(rotation=8, shift=(0.08, 0.08), zoom=0.08, fill="constant"),
+    model=ModelConfig(name="lenet5", num_classes=10, input_size=(28, 28, 1)),
+    optimizer=OptimizerConfig(name="adam", lr=0.002, schedule="cosine"),
+    train=TrainConfig(epochs=20, ema=0.999, log_every=100),
 )
 
 variants = {

@@ -9,10 +9,10 @@ epochs, weight decay 1e-5, dropout 0.2, label smoothing 0.1, averaged weights fo
 Hardware: not measured here yet. Published: 74.5 % top-1 (authors' B1); torchvision's weights 73.46 / 91.51 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=4096,
         resize="pad",
@@ -20,9 +20,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="mnasnet1_0", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="mnasnet1_0", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="rmsprop_tf",
         lr=0.256,
         momentum=0.9,
@@ -35,7 +35,7 @@ config = Experiment(
         drop_epochs=tuple(2.4 * n for n in range(1, 146)),
         drop_factor=0.97,
     ),
-    train=Train(epochs=350, label_smoothing=0.1, ema=0.9999, log_every=25),
+    train=TrainConfig(epochs=350, label_smoothing=0.1, ema=0.9999, log_every=25),
 )
 
 variants = {"smoke": smoke(64)}

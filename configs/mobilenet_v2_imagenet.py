@@ -10,10 +10,10 @@ Hardware: not measured here yet. Published: 72.0 % top-1 (one crop of 224); torc
 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=1536,
         resize="pad",
@@ -21,9 +21,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="mobilenet_v2", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="mobilenet_v2", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="rmsprop_tf",
         lr=0.045,
         momentum=0.9,
@@ -35,7 +35,7 @@ config = Experiment(
         drop_epochs=tuple(range(1, 300, 1)),
         drop_factor=0.98,
     ),
-    train=Train(epochs=300, ema=0.9999, log_every=50),
+    train=TrainConfig(epochs=300, ema=0.9999, log_every=50),
 )
 
 variants = {"smoke": smoke(64)}

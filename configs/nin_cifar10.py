@@ -8,13 +8,13 @@ paper's global contrast normalisation and whitening are not part of this recipe.
 Hardware: a GPU; not measured here yet. Published: 91.19 % test with shifts and mirror.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="cifar10", batch_size=128, val_fraction=0.1),
-    augment=Augment(pad=4, flip=True),
-    model=Model(name="nin_cifar", num_classes=10, input_size=(32, 32, 3)),
-    optimizer=Optimizer(
+    data=DataConfig(source="cifar10", batch_size=128, val_fraction=0.1),
+    augment=AugmentConfig(pad=4, flip=True),
+    model=ModelConfig(name="nin_cifar", num_classes=10, input_size=(32, 32, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.1,
         momentum=0.9,
@@ -23,5 +23,5 @@ config = Experiment(
         plateau_drops=2,
         plateau_patience=10,
     ),
-    train=Train(epochs=230),
+    train=TrainConfig(epochs=230),
 )

@@ -9,10 +9,10 @@ tenth after 200,000 steps of 64.
 Hardware: not measured here yet. Published: 59.36 % top-1 (the authors' weights).
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=64,
         resize="pad",
@@ -20,9 +20,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="scaled", shorter=(256, 256), flip=True, normalize="mean"),
-    model=Model(name="nin", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="scaled", shorter=(256, 256), flip=True, normalize="mean"),
+    model=ModelConfig(name="nin", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.01,
         momentum=0.9,
@@ -31,7 +31,7 @@ config = Experiment(
         drop_epochs=(10, 20),
         drop_factor=0.1,
     ),
-    train=Train(epochs=23, log_every=100),
+    train=TrainConfig(epochs=23, log_every=100),
 )
 
 variants = {"smoke": smoke(96)}

@@ -11,16 +11,16 @@ The variant own_pictures.py:finetune, with --config.model.name=NAME --config.mod
 a run of the same net, such as `cnnjax convert` makes, at a tenth of the rate.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="folder:$PICTURES_DIR", batch_size=32, resize="auto"),
-    augment=Augment(flip=True, rotation=10, shift=(0.1, 0.1), zoom=0.15, brightness=0.2, contrast=0.2),
-    model=Model(name="picture_net"),
-    optimizer=Optimizer(
+    data=DataConfig(source="folder:$PICTURES_DIR", batch_size=32, resize="auto"),
+    augment=AugmentConfig(flip=True, rotation=10, shift=(0.1, 0.1), zoom=0.15, brightness=0.2, contrast=0.2),
+    model=ModelConfig(name="picture_net"),
+    optimizer=OptimizerConfig(
         name="adamw", lr=0.002, weight_decay=0.02, decay_on="weights", schedule="cosine", warmup_epochs=1
     ),
-    train=Train(epochs=40, label_smoothing=0.1, log_every=20),
+    train=TrainConfig(epochs=40, label_smoothing=0.1, log_every=20),
 )
 
 variants = {"finetune": {"optimizer.lr": 0.0002, "train.epochs": 10}}

@@ -10,10 +10,10 @@ raises that rate over the training; here it stays. The auxiliary head is left ou
 Hardware: not measured here yet. Published: 82.9 % top-1, 96.2 % top-5 (one crop of 331).
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=1600,
         resize="pad",
@@ -21,9 +21,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="pnasnet5_large", num_classes=1000, input_size=(331, 331, 3), drop_path=0.4),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="pnasnet5_large", num_classes=1000, input_size=(331, 331, 3), drop_path=0.4),
+    optimizer=OptimizerConfig(
         name="rmsprop_tf",
         lr=0.04,
         momentum=0.9,
@@ -37,7 +37,7 @@ config = Experiment(
         drop_epochs=tuple(2.4 * n for n in range(1, 130)),
         drop_factor=0.97,
     ),
-    train=Train(epochs=312, label_smoothing=0.1, ema=0.9999, log_every=50),
+    train=TrainConfig(epochs=312, label_smoothing=0.1, ema=0.9999, log_every=50),
 )
 
 variants = {"smoke": smoke(96)}

@@ -11,10 +11,10 @@ average snapshots; here the whole net begins at once, which the paper found hard
 Hardware: not measured here yet. Published: 81.29 % top-1, 95.75 % top-5 (one crop of 331).
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=512,
         resize="pad",
@@ -22,9 +22,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="polynet", num_classes=1000, input_size=(331, 331, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="polynet", num_classes=1000, input_size=(331, 331, 3)),
+    optimizer=OptimizerConfig(
         name="rmsprop_tf",
         lr=0.45,
         momentum=0.9,
@@ -35,7 +35,7 @@ config = Experiment(
         warmup_epochs=2,
         drop_epochs=(64, 128, 192),
     ),
-    train=Train(epochs=224, label_smoothing=0.1, log_every=100),
+    train=TrainConfig(epochs=224, label_smoothing=0.1, log_every=100),
 )
 
 variants = {"smoke": smoke(96)}

@@ -10,10 +10,10 @@ Hardware: not measured here yet. Published: 74.1 % top-1 (one crop of 224); torc
 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=1024,
         resize="pad",
@@ -21,9 +21,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="regnet_y_400mf", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="regnet_y_400mf", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="nesterov",
         lr=0.8,
         momentum=0.9,
@@ -31,7 +31,7 @@ config = Experiment(
         schedule="cosine",
         warmup_epochs=5,
     ),
-    train=Train(epochs=100, log_every=50),
+    train=TrainConfig(epochs=100, log_every=50),
 )
 
 variants = {"smoke": smoke(64)}

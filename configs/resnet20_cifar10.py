@@ -8,13 +8,13 @@ other depths are --config.model.name=resnet56_cifar and so on; 110 layers want a
 Hardware: a GPU; not measured here yet. Published: 91.25 % test.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="cifar10", batch_size=128, val_fraction=0.1),
-    augment=Augment(pad=4, flip=True),
-    model=Model(name="resnet20_cifar", num_classes=10, input_size=(32, 32, 3)),
-    optimizer=Optimizer(
+    data=DataConfig(source="cifar10", batch_size=128, val_fraction=0.1),
+    augment=AugmentConfig(pad=4, flip=True),
+    model=ModelConfig(name="resnet20_cifar", num_classes=10, input_size=(32, 32, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.1,
         momentum=0.9,
@@ -22,5 +22,5 @@ config = Experiment(
         schedule="step",
         drop_epochs=(91, 136.5),
     ),
-    train=Train(epochs=182),
+    train=TrainConfig(epochs=182),
 )

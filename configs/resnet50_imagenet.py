@@ -11,10 +11,10 @@ Hardware: not measured here yet. Published: 23.60 % top-1 error (standard deviat
 (0.09) with 8,192, over five runs each; torchvision's weights of this kind (V1) 76.13 / 92.86 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=256,
         resize="pad",
@@ -22,9 +22,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="resnet50", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="resnet50", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="nesterov",
         lr=0.1,
         momentum=0.9,
@@ -34,7 +34,7 @@ config = Experiment(
         warmup_epochs=5,
         drop_epochs=(30, 60, 80),
     ),
-    train=Train(epochs=90, log_every=100),
+    train=TrainConfig(epochs=90, log_every=100),
 )
 
 variants = {"smoke": smoke(64)}

@@ -12,17 +12,17 @@ and 90 % of them, mixup 0.1, crops of 480 from 512, no weight decay. For fewer, 
 Hardware: not measured here yet. Published: 80.68 % top-1 (authors' PyTorch run); timm's weights 80.39 / 95.69 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 EPOCH = 1_281_167 / 512  # steps
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR", batch_size=512, resize="squash", size=(512, 512), channels=3, test_fraction=0.0
     ),
-    augment=Augment(crop="random", flip=True, mixup=0.1, normalize="fixed", mean=(127.5,) * 3, std=(127.5,) * 3),
-    model=Model(name="resnetv2_50x1_bit", num_classes=1000, input_size=(480, 480, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="random", flip=True, mixup=0.1, normalize="fixed", mean=(127.5,) * 3, std=(127.5,) * 3),
+    model=ModelConfig(name="resnetv2_50x1_bit", num_classes=1000, input_size=(480, 480, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.003,
         momentum=0.9,
@@ -30,7 +30,7 @@ config = Experiment(
         warmup_epochs=500 / EPOCH,
         drop_epochs=(6_000 / EPOCH, 12_000 / EPOCH, 18_000 / EPOCH),
     ),
-    train=Train(steps=20_000, log_every=100),
+    train=TrainConfig(steps=20_000, log_every=100),
 )
 
 variants = {"smoke": smoke(64)}

@@ -9,10 +9,10 @@
 Hardware: not measured here yet. Published: 76.71 % top-1, 93.38 % top-5 (one crop of 224).
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=1024,
         resize="pad",
@@ -20,9 +20,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="seresnet50", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="seresnet50", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.6,
         momentum=0.9,
@@ -31,7 +31,7 @@ config = Experiment(
         warmup_epochs=1,
         drop_epochs=(30, 60, 90),
     ),
-    train=Train(epochs=100, log_every=50),
+    train=TrainConfig(epochs=100, log_every=50),
 )
 
 variants = {"smoke": smoke(64)}

@@ -8,10 +8,10 @@
 Hardware: not measured here yet. Published: 69.4 % top-1 (one crop of 224); torchvision's weights 69.36 / 88.32 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=1024,
         resize="pad",
@@ -19,9 +19,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="shufflenet_v2_x1_0", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="shufflenet_v2_x1_0", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.5,
         momentum=0.9,
@@ -29,7 +29,7 @@ config = Experiment(
         decay_on="weights",
         schedule="linear",
     ),
-    train=Train(epochs=240, label_smoothing=0.1, log_every=50),
+    train=TrainConfig(epochs=240, label_smoothing=0.1, log_every=50),
 )
 
 variants = {"smoke": smoke(64)}

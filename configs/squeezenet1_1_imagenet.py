@@ -9,10 +9,10 @@ Hardware: not measured here yet. Published: 57.5 % top-1, 80.3 % top-5 (version 
 80.62 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=512,
         resize="pad",
@@ -20,16 +20,16 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="scaled", shorter=(256, 256), flip=True, normalize="imagenet"),
-    model=Model(name="squeezenet1_1", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="scaled", shorter=(256, 256), flip=True, normalize="imagenet"),
+    model=ModelConfig(name="squeezenet1_1", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.04,
         momentum=0.9,
         weight_decay=0.0002,
         schedule="linear",
     ),
-    train=Train(epochs=68, log_every=100),
+    train=TrainConfig(epochs=68, log_every=100),
 )
 
 variants = {"smoke": smoke(64)}

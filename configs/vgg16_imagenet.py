@@ -12,10 +12,10 @@ Hardware: not measured here yet. Published: 74.4 % top-1, 91.9 % top-5 (table 3:
 test scale, 384, evaluated densely); torchvision's weights 71.59 / 90.38 % at one centre crop.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=256,
         resize="pad",
@@ -23,9 +23,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="scaled", shorter=(256, 512), flip=True, pca=0.1, normalize="imagenet"),
-    model=Model(name="vgg16", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="scaled", shorter=(256, 512), flip=True, pca=0.1, normalize="imagenet"),
+    model=ModelConfig(name="vgg16", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.01,
         momentum=0.9,
@@ -35,7 +35,7 @@ config = Experiment(
         plateau_drops=3,
         plateau_patience=5,
     ),
-    train=Train(epochs=74, log_every=100),
+    train=TrainConfig(epochs=74, log_every=100),
 )
 
 variants = {"smoke": smoke(64)}

@@ -5,14 +5,14 @@
 Hardware: made for a GPU (minutes); two CPU cores take several hours. Not measured here yet.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="cifar10", batch_size=128, val_fraction=0.05),
-    augment=Augment(pad=4, flip=True),
-    model=Model(name="vgg_small_bn", num_classes=10, input_size=(32, 32, 3)),
-    optimizer=Optimizer(
+    data=DataConfig(source="cifar10", batch_size=128, val_fraction=0.05),
+    augment=AugmentConfig(pad=4, flip=True),
+    model=ModelConfig(name="vgg_small_bn", num_classes=10, input_size=(32, 32, 3)),
+    optimizer=OptimizerConfig(
         name="nesterov", lr=0.1, weight_decay=5e-4, decay_on="weights", schedule="cosine", warmup_epochs=1
     ),
-    train=Train(epochs=60, log_every=100),
+    train=TrainConfig(epochs=60, log_every=100),
 )

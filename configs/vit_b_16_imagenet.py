@@ -10,10 +10,10 @@ Hardware: not measured here yet. Published: 77.91 % top-1 (fine-tuned at 384); t
 recipe) 81.07 / 95.32 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=4096,
         resize="pad",
@@ -21,9 +21,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="vit_b_16", num_classes=1000, input_size=(224, 224, 3), dropout=0.1),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="vit_b_16", num_classes=1000, input_size=(224, 224, 3), dropout=0.1),
+    optimizer=OptimizerConfig(
         name="adamw",
         lr=0.003,
         weight_decay=0.3,
@@ -32,7 +32,7 @@ config = Experiment(
         schedule="cosine",
         warmup_epochs=32,
     ),
-    train=Train(epochs=300, log_every=25),
+    train=TrainConfig(epochs=300, log_every=25),
 )
 
 variants = {"smoke": smoke(32)}

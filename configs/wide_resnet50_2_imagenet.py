@@ -9,10 +9,10 @@ Hardware: not measured here yet. Published: 78.1 % top-1, 93.97 % top-5 (one cro
 94.09 %.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=256,
         resize="pad",
@@ -20,9 +20,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="wide_resnet50_2", num_classes=1000, input_size=(224, 224, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="wide_resnet50_2", num_classes=1000, input_size=(224, 224, 3)),
+    optimizer=OptimizerConfig(
         name="nesterov",
         lr=0.1,
         momentum=0.9,
@@ -30,7 +30,7 @@ config = Experiment(
         schedule="step",
         drop_epochs=(30, 60),
     ),
-    train=Train(epochs=90, log_every=100),
+    train=TrainConfig(epochs=90, log_every=100),
 )
 
 variants = {"smoke": smoke(64)}

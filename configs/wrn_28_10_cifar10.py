@@ -8,13 +8,13 @@ crops of pictures padded by reflection.
 Hardware: a GPU; not measured here yet. Published: 96.0 % test.
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Experiment(
-    data=Data(source="cifar10", batch_size=128, val_fraction=0.1),
-    augment=Augment(pad=4, pad_fill="reflect", flip=True),
-    model=Model(name="wrn_28_10", num_classes=10, input_size=(32, 32, 3)),
-    optimizer=Optimizer(
+    data=DataConfig(source="cifar10", batch_size=128, val_fraction=0.1),
+    augment=AugmentConfig(pad=4, pad_fill="reflect", flip=True),
+    model=ModelConfig(name="wrn_28_10", num_classes=10, input_size=(32, 32, 3)),
+    optimizer=OptimizerConfig(
         name="nesterov",
         lr=0.1,
         momentum=0.9,
@@ -23,5 +23,5 @@ config = Experiment(
         drop_epochs=(60, 120, 160),
         drop_factor=0.2,
     ),
-    train=Train(epochs=200),
+    train=TrainConfig(epochs=200),
 )

@@ -9,10 +9,10 @@ averaged weights for evaluation. The paper gives no batch size; 60 GPUs took par
 Hardware: not measured here yet. Published: 79.0 % top-1, 94.5 % top-5 (one crop of 299).
 """
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train, smoke
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke
 
 config = Experiment(
-    data=Data(
+    data=DataConfig(
         source="folder:$IMAGENET_DIR",
         batch_size=1920,
         resize="pad",
@@ -20,9 +20,9 @@ config = Experiment(
         channels=3,
         test_fraction=0.0,
     ),
-    augment=Augment(crop="resized", flip=True, normalize="imagenet"),
-    model=Model(name="xception", num_classes=1000, input_size=(299, 299, 3)),
-    optimizer=Optimizer(
+    augment=AugmentConfig(crop="resized", flip=True, normalize="imagenet"),
+    model=ModelConfig(name="xception", num_classes=1000, input_size=(299, 299, 3)),
+    optimizer=OptimizerConfig(
         name="sgd",
         lr=0.045,
         momentum=0.9,
@@ -31,7 +31,7 @@ config = Experiment(
         drop_epochs=tuple(range(2, 120, 2)),
         drop_factor=0.94,
     ),
-    train=Train(epochs=120, ema=0.9999, log_every=50),
+    train=TrainConfig(epochs=120, ema=0.9999, log_every=50),
 )
 
 variants = {"smoke": smoke(96)}

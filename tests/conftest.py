@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -61,21 +60,18 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
-def use_devices(patch, count):
-    """Everything that is run from now on has so many devices, until `patch` is undone."""
+def mesh_of(count):
+    """The first devices, of the eight that there are."""
     import jax
     import numpy as np
 
-    mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:count]), ("data",))
-    for name, module in list(sys.modules.items()):
-        if name.startswith("cnnjax.") and hasattr(module, "make_mesh"):
-            patch.setattr(module, "make_mesh", lambda: mesh)
+    return jax.sharding.Mesh(np.asarray(jax.devices()[:count]), ("data",))
 
 
 @pytest.fixture
-def devices(monkeypatch):
-    """Returns f(count), after which runs have so many devices, of the eight that there are."""
-    return lambda count: use_devices(monkeypatch, count)
+def mesh():
+    """Returns f(count), which makes a mesh of so many devices."""
+    return mesh_of
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from cnnjax.cli import main
 ROOT = Path(__file__).parents[1]
 LONG = 300 * "x"
 RECIPE = """
-from cnnjax.config import Data, Experiment, Model, Train
+from cnnjax.config import DataConfig, Experiment, ModelConfig, TrainConfig
 config = Experiment(
-    data=Data(source="folder:{folder}", resize="squash", size=(12, 12), batch_size=8, val_fraction=0.1),
-    model=Model(name="plain:conv4 >> relu >> pool"),
-    train=Train(epochs=3, log_every=2),
+    data=DataConfig(source="folder:{folder}", resize="squash", size=(12, 12), batch_size=8, val_fraction=0.1),
+    model=ModelConfig(name="plain:conv4 >> relu >> pool"),
+    train=TrainConfig(epochs=3, log_every=2),
 )
 variants = {{"smoke": {{"train.steps": 2}}}}
 """
@@ -135,6 +135,9 @@ def test_summary_without_data(capsys):
         (["train", "--config", "pet.py"], "no config file pet.py; did you mean pets.py?"),
         (["train", "--config", "{recipe}:smok"], "no variant smok; did you mean smoke?"),
         (["train", "--confg", "x"], "unknown flag --confg; did you mean --config?"),
+        (["train", "--config", "{recipe}", "--epochs", "5"], "did you mean --config.train.epochs?"),
+        (["train", "--config", "{recipe}", "--optimizer.lr=5"], "did you mean --config.optimizer.lr?"),
+        (["train", "--config", "{recipe}", "--batch-size=5"], "did you mean --config.data.batch_size?"),
         (["train", "--config", "{recipe}", "now"], "train takes no argument now"),
         (["train", "--config", "{recipe}", "--config.optimizer.lrr=3"], "did you mean config.optimizer.lr?"),
         (["train", "--config", "{recipe}", "--config.lr=3"], "did you mean config.optimizer.lr?"),
@@ -156,8 +159,8 @@ def test_summary_without_data(capsys):
         (["evaluate", "--workdir", LONG], "is too long a name"),
         (["summary", "--model", "mlp", "--config.train.epochs=1"], "overrides belong to a recipe"),
         (["summary", "--config", "{recipe}", "--num_classes", "3"], "belong to --model"),
-        (["summary", "--config", "{recipe}", "--config.model.name=knn"], "knn has no layers"),
-        (["summary", "--model", "knn"], "knn has no layers"),
+        (["summary", "--config", "{recipe}", "--config.model.name=knn"], "knn compares images and learns nothing"),
+        (["summary", "--model", "knn"], "knn compares images and learns nothing"),
         (["summary"], "one of --config FILE, --workdir RUN and --model NAME"),
         (["summary", "--model", "lenet5", "--input", "28x28"], "is not HxWxC"),
         (["summary", "--model", "resnet5000"], "unknown model resnet5000"),
@@ -245,7 +248,7 @@ def test_run_of_another_config_and_unreadable_checkpoint(recipe, capsys):
 
 def test_a_verb_that_reads_a_run_leaves_no_log_in_it(recipe, folder, capsys, monkeypatch):
     assert main(["train", "--config", f"{recipe}:smoke", "--workdir", "run"]) == 0
-    monkeypatch.setattr("cnnjax.run.predict", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("cnnjax.runs.actions.predict", lambda *a, **k: 1 / 0)
     capsys.readouterr()
     status, _, err = call(capsys, "predict", "--workdir", "run", str(folder))
     assert (status, len(err.splitlines())) == (1, 1)

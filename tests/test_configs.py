@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from cnnjax import recipes
+from cnnjax.config import override
 from cnnjax.core.logs import read_metrics
 from cnnjax.core.rundir import RunDir
 from cnnjax.models.convolution import plain
-from cnnjax.run import summarise, train
+from cnnjax.run import train
+from cnnjax.runs.actions import summarise
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
@@ -64,11 +66,10 @@ DEEP -= {path for path in DEEP if path.stem in QUICK}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(DEEP), ids=lambda path: path.stem)
-def test_smoke_variant_takes_three_steps(path, tmp_path, devices):
-    devices(1)
+def test_smoke_variant_takes_three_steps(path, tmp_path, mesh):
     variant = "" if path.stem.endswith("_cifar10") else ":smoke"
     overrides = {} if variant else {"data.source": "fake:32x32x3,10", "train.steps": 3, "train.log_every": 1}
-    report = train(recipes.load(f"{path}{variant}", overrides).config, tmp_path / "run")
+    report = train(recipes.load(f"{path}{variant}", overrides).config, tmp_path / "run", mesh=mesh(1))
     assert report["count"] > 0
     assert [record["step"] for record in read_metrics(RunDir(tmp_path / "run").metrics)] == [1, 2, 3]
 
@@ -83,8 +84,7 @@ SHALLOW = [
 
 
 @pytest.mark.parametrize("path", SHALLOW)
-def test_recipe_trains_three_steps(path, tmp_path, devices):
-    devices(1)
+def test_recipe_trains_three_steps(path, tmp_path, mesh):
     recipe = recipes.load(str(path))
     height, width, channels = recipe.config.model.input_size or (40, 40, 3)
     if recipe.config.data.size:
@@ -105,7 +105,7 @@ def test_recipe_trains_three_steps(path, tmp_path, devices):
         "evaluate.views": "single",
         "evaluate.report": False,
     }
-    report = train(recipes.override(recipe.config, tiny), tmp_path / "run")
+    report = train(override(recipe.config, tiny), tmp_path / "run", mesh=mesh(1))
     assert report["count"] > 0
     records = read_metrics(RunDir(tmp_path / "run").metrics)
     assert [record["step"] for record in records] == [1, 2, 3]

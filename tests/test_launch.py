@@ -39,5 +39,5 @@ def test_local(checkout):
 def test_test(checkout):
     install, quick = calls(checkout, "test.sh", "tests/augment", "-x")
     assert install.endswith("--editable .[test]")
-    assert quick == "-m pytest --numprocesses 2 -m not slow tests/augment -x"
-    assert calls(checkout, "test.sh", "--all", "-x") == ["-m pytest --numprocesses 2 -x"]
+    assert quick == "-m pytest --numprocesses 2 --dist worksteal -m not slow tests/augment -x"
+    assert calls(checkout, "test.sh", "--all", "-x") == ["-m pytest --numprocesses 2 --dist worksteal -x"]

@@ -5,13 +5,13 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.config import Augment
+from cnnjax.config import AugmentConfig
 from cnnjax.core.arrays import Array
 from cnnjax.core.errors import UserError
 from cnnjax.core.statistics import IMAGENET_MEAN, IMAGENET_STD, Statistics
 
 
-def normalise(images: Array, config: Augment, statistics: Statistics) -> Array:
+def normalise(images: Array, config: AugmentConfig, statistics: Statistics) -> Array:
     """Shifts and scales every channel by constants.
 
     "mean" is AlexNet's (Krizhevsky et al. 2012, section 2), except that the paper subtracts the training set's mean at
@@ -35,12 +35,12 @@ def normalise(images: Array, config: Augment, statistics: Statistics) -> Array:
     return (images.astype(jnp.float32) - mean) * (1.0 / std)
 
 
-def as_levels(config: Augment) -> Augment:
+def as_levels(config: AugmentConfig) -> AugmentConfig:
     """Returns the options with which a pipeline ends in levels of 0-255, before they are normalised."""
     return dataclasses.replace(config, normalize="fixed", mean=None, std=None)
 
 
-def _constants(config: Augment, statistics: Statistics, channels: int) -> tuple[np.ndarray, np.ndarray]:
+def _constants(config: AugmentConfig, statistics: Statistics, channels: int) -> tuple[np.ndarray, np.ndarray]:
     mode = "dataset" if config.normalize == "auto" else config.normalize
     zeros, ones = (0.0,) * channels, (1.0,) * channels
     mean, std = {

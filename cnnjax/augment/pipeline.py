@@ -19,13 +19,13 @@ from typing import TypeAlias
 
 import jax.numpy as jnp
 
-from cnnjax.augment import colour, geometry
+from cnnjax.augment import colour, geometry, operations
 from cnnjax.augment.draw import Op, by_operation
 from cnnjax.augment.erase import erase
 from cnnjax.augment.mix import mix
 from cnnjax.augment.normalise import normalise
 from cnnjax.augment.policy import resolve
-from cnnjax.config import Augment
+from cnnjax.config import AugmentConfig
 from cnnjax.core.arrays import Array, Size, centre
 from cnnjax.core.errors import UserError
 from cnnjax.core.keys import per_picture
@@ -35,7 +35,7 @@ Views: TypeAlias = Callable[[Array, Size], Array]
 
 
 def train_pipeline(
-    config: Augment, *, seed: int, statistics: Statistics, input_size: Size, plain: bool = False
+    config: AugmentConfig, *, seed: int, statistics: Statistics, input_size: Size, plain: bool = False
 ) -> Callable[..., tuple[Array, Array]]:
     """Returns f(images, targets, positions, sizes=None, turned=None) -> (images, targets), for inside the jitted step.
 
@@ -64,22 +64,25 @@ def train_pipeline(
             framed = _checked(_standard(config, images, sizes, input_size), input_size)
             framed = geometry.center_crop(framed, input_size)
             return normalise(framed, config, statistics), targets
-        keys = by_operation(per_picture(seed, "augment", positions))
+        own = per_picture(seed, "augment", positions)
+        keys = by_operation(own)
         images = _cut(config, keys, images, sizes, input_size)
         if config.alternate and turned is not None:
             images = jnp.where(turned[:, None, None, None] > 0, jnp.flip(images, 2), images)
         images = _move(config, keys, images)
-        images = _colour(config, keys, images, statistics)
+        images = operations.apply(config.operations, "geometry", own, images)
+        images = _colour(config, keys, own, images, statistics)
         if config.erase:
             images = erase(keys[:, Op.ERASE], images, probability=config.erase)
         images = normalise(images, config, statistics)
+        images = operations.apply(config.operations, "normalized", own, images)
         return mix(keys[:, Op.MIX], images, targets, mixup_alpha=config.mixup, cutmix_alpha=config.cutmix)
 
     return pipeline
 
 
 def eval_pipeline(
-    config: Augment, *, statistics: Statistics, input_size: Size, views: Views, prepared_for: Size | None = None
+    config: AugmentConfig, *, statistics: Statistics, input_size: Size, views: Views, prepared_for: Size | None = None
 ) -> Callable[..., Array]:
     """Returns f(images, sizes=None, scale=1.0) -> float32 [V, N, h, w, C], the normalised views of every picture.
 
@@ -105,7 +108,7 @@ def eval_pipeline(
 
 
 def centre_view(
-    config: Augment, size: Size, input_size: Size, *, canvas: bool = False
+    config: AugmentConfig, size: Size, input_size: Size, *, canvas: bool = False
 ) -> tuple[float, float, float, float]:
     """The part (top, left, bottom, right) of a picture that evaluation's centre crop shows, in the picture's pixels.
 
@@ -122,7 +125,7 @@ def centre_view(
     return (size[0] - height) / 2, (size[1] - width) / 2, (size[0] + height) / 2, (size[1] + width) / 2
 
 
-def _standard(config: Augment, images: Array, sizes: Array | None, size: Size, scale: float = 1.0) -> Array:
+def _standard(config: AugmentConfig, images: Array, sizes: Array | None, size: Size, scale: float = 1.0) -> Array:
     """Brings canvases, and all pictures of a recipe of resized crops, to the frame out of which evaluation cuts.
 
     The frame holds the same part of a picture at any scale.
@@ -138,7 +141,7 @@ def _standard(config: Augment, images: Array, sizes: Array | None, size: Size, s
     return geometry.resample(images, boxes, size=(round(frame[0] * scale), round(frame[1] * scale)))
 
 
-def _cut(config: Augment, keys: Array, images: Array, sizes: Array | None, size: Size) -> Array:
+def _cut(config: AugmentConfig, keys: Array, images: Array, sizes: Array | None, size: Size) -> Array:
     if config.crop == "resized":
         sizes = geometry.whole(images) if sizes is None else sizes
         boxes = geometry.resized_boxes(keys[:, Op.CROP], sizes, scale=config.scale, ratio=config.ratio)
@@ -160,7 +163,7 @@ def _cut(config: Augment, keys: Array, images: Array, sizes: Array | None, size:
     )
 
 
-def _move(config: Augment, keys: Array, images: Array) -> Array:
+def _move(config: AugmentConfig, keys: Array, images: Array) -> Array:
     if config.flip:
         images = geometry.mirror(keys[:, Op.FLIP], images, axis=2)
     if config.vertical_flip:
@@ -178,7 +181,7 @@ def _move(config: Augment, keys: Array, images: Array) -> Array:
     return geometry.warp(images, matrices, fill=config.fill)
 
 
-def _colour(config: Augment, keys: Array, images: Array, statistics: Statistics) -> Array:
+def _colour(config: AugmentConfig, keys: Array, own: Array, images: Array, statistics: Statistics) -> Array:
     """Applies the colour operations and clips once; if PCA colour is the only one it does not, as AlexNet's code."""
     if config.brightness:
         images = colour.brightness(keys[:, Op.BRIGHTNESS], images, amount=config.brightness)
@@ -196,7 +199,8 @@ def _colour(config: Augment, keys: Array, images: Array, statistics: Statistics)
         )
     if config.noise:
         images = colour.noise(keys[:, Op.NOISE], images, deviation=config.noise)
-    leaving = ("brightness", "contrast", "saturation", "hue", "channel_shift", "noise")
+    images = operations.apply(config.operations, "color", own, images)
+    leaving = ("brightness", "contrast", "saturation", "hue", "channel_shift", "noise", "operations")
     return jnp.clip(images, 0, 255) if any(getattr(config, name) for name in leaving) else images
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from cnnjax.config import Augment
+from cnnjax.config import AugmentConfig
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
@@ -23,13 +23,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """Two settings from practice; shear is in degrees, as in Keras, so that of both is next to nothing."""
 
 
-def resolve(config: Augment) -> Augment:
+def resolve(config: AugmentConfig) -> AugmentConfig:
     """Returns the config with the preset's values wherever it has its default; values set explicitly stay.
 
     A value that is set to its default cannot be told from one that is not set: with a preset, an option is reduced to
     little but not switched off.
     """
     preset = PRESETS[config.preset]
-    standard = Augment()
+    standard = AugmentConfig()
     chosen = {name: value for name, value in preset.items() if getattr(config, name) == getattr(standard, name)}
     return dataclasses.replace(config, preset="none", **chosen)

@@ -1,4 +1,4 @@
-"""A guest of the spine: how fast a recipe runs on this machine and what it needs, measured and planned; writes nothing.
+"""Beside the pipeline, bench: how fast a recipe runs on this machine, and what it needs; writes nothing.
 
 measure   cnnjax bench: steps taken and timed       plan   cnnjax plan: what a training will take, from shapes alone
 synthetic made-up pictures in a recipe's shapes     peaks  what devices could do at best

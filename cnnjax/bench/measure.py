@@ -13,23 +13,24 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from cnnjax import data, recipes
+from cnnjax import data
 from cnnjax.bench import synthetic as made_up
 from cnnjax.bench.peaks import peak
-from cnnjax.config import Experiment
+from cnnjax.config import Experiment, validate
 from cnnjax.core import meters
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import by_batch, check_batch, make_mesh, replicated
+from cnnjax.core.mesh import by_batch, fit_mesh, replicated
 from cnnjax.data import Dataset
 from cnnjax.data.feed import put
 from cnnjax.data.resident import take
 from cnnjax.data.stream import IN_FLIGHT
 from cnnjax.models import summarise
-from cnnjax.training import assemble
+from cnnjax.runs.evaluator import input_advice
+from cnnjax.training import build
+from cnnjax.training.inference import eval_step
 from cnnjax.training.loop import Length
-from cnnjax.training.measure import input_advice
-from cnnjax.training.step import Parts, as_targets, eval_step, train_step
+from cnnjax.training.step import Parts, as_targets, train_step
 
 WARM_UP = 3  # steps
 SECONDS = 10.0  # of measuring, unless the number of steps is given
@@ -44,6 +45,7 @@ def bench(
     input_only: bool = False,
     steps: int | None = None,
     data_dir: Any = None,
+    mesh: Mesh | None = None,
 ) -> dict[str, Any]:
     """Measures the training of a recipe in its steady state.
 
@@ -54,6 +56,7 @@ def bench(
       input_only: leaves out the model: a step is reading, transfer and augmentation.
       steps: to be measured; None: about ten seconds.
       data_dir: where data are kept.
+      mesh: the devices that train together, see `train`.
 
     Returns:
       images_per_s; step_ms {median, p95}; compile_s; peak_memory_bytes (of a device; of the process on the CPU);
@@ -70,23 +73,21 @@ def bench(
         raise UserError("--augment puts augmentation back into --synthetic; give both")
     if synthetic and input_only and not augment:
         raise UserError("--synthetic leaves the input out and --input_only the model; add --augment to time that alone")
-    if config.model.name == "knn":
-        raise UserError("knn trains nothing, so there is no step to measure; give a recipe with another model")
-    config = recipes.validate(config)
-    check_batch(config.data.batch_size, make_mesh(), config.train.accumulate)
+    config = validate(config)
+    fit_mesh(mesh, config.data.batch_size, config.train.accumulate)
     dataset = made_up.dataset_of(config) if synthetic else data.prepare(config, data_dir)
-    config = assemble.resolve(config, dataset)
+    config = build.resolve(config, dataset)
     count, size = dataset.counts["train"], config.data.batch_size
     length = Length.of(config.train, pictures=count, batch_size=size)
-    parts = assemble.assemble(config, dataset, length)
-    mesh = assemble.mesh_of(parts)
+    parts = build.build_parts(config, dataset, length)
+    mesh = build.mesh_of(parts, mesh)
     if synthetic and not augment:
         parts = prepared(parts)
     else:
-        assemble.check_pictures(parts, dataset)
+        build.check_pictures(parts, dataset)
     function, batches = _batches(parts, dataset, mesh, length, synthetic=synthetic, raw=augment, input_only=input_only)
     work = _compile(function, parts, next(batches), mesh)
-    streamed = not (synthetic or assemble.is_resident(config, dataset))
+    streamed = not (synthetic or build.is_resident(config, dataset))
     ready = config.data.prefetch + IN_FLIGHT if streamed else 0
     taken = _take(work, batches, WARM_UP + ready, steps)
     batch = _single(taken.batch, mesh)
@@ -122,7 +123,7 @@ def prepared(parts: Parts) -> Parts:
     return dataclasses.replace(
         parts,
         augment=lambda images, targets, *_: (images, targets),
-        views=lambda images, *_: images[None],
+        inference=dataclasses.replace(parts.inference, views=lambda images, *_: images[None]),
     )
 
 
@@ -196,10 +197,10 @@ def _batches(
         noise = itertools.repeat(put(made_up.batch_of(config, dataset, raw=raw), by_batch(mesh)))
         return _augment_step if input_only else train_step, iter(noise)
     split, endless = dataset.split("train"), dataclasses.replace(length, steps=1 << 31)
-    source = assemble.loader(config, dataset, mesh)(split)
+    source = build.loader(config, dataset, mesh)(split)
     if input_only:
-        return _augment_step, source.batches(assemble.training_rows(config, endless))
-    return assemble.dispatches(config, source, endless, assemble.steps_per_dispatch(parts, dataset))
+        return _augment_step, source.batches(build.training_rows(config, endless))
+    return build.dispatches(config, source, endless, build.steps_per_dispatch(parts, dataset))
 
 
 def _steps(batch: dict[str, Any]) -> int:
@@ -219,13 +220,13 @@ def _compile(function: Callable[..., Any], parts: Parts, batch: Batch, mesh: Mes
     everywhere = replicated(mesh)
     state: Any = None
     if function is not _augment_step:
-        state = jax.jit(functools.partial(assemble.first_state, parts), out_shardings=everywhere)()
+        state = jax.jit(functools.partial(build.first_state, parts), out_shardings=everywhere)()
     with meters.Stopwatch() as watch:
         if function is _augment_step:
             jitted = jax.jit(functools.partial(function, parts=parts), out_shardings=(everywhere, by_batch(mesh)))
             step = jitted.lower(state, batch).compile()
         else:
-            step = assemble.compiled(function, parts, state, batch, mesh)
+            step = build.compiled(function, parts, state, batch, mesh)
     flops = operations(step, None if function is _augment_step else parts, mesh.size)
     return _Work(step, state, watch.seconds, flops)
 
@@ -268,14 +269,14 @@ def _take(work: _Work, batches: Iterator[Batch], warm_up: int, steps: int | None
 def _transfer(config: Experiment, dataset: Dataset, batch: Batch, mesh: Mesh) -> float:
     """What crosses to the devices at a step: the batch, or its indices where the pictures are there."""
     host = jax.device_get(batch)
-    if assemble.is_resident(config, dataset):
+    if build.is_resident(config, dataset):
         host = {"index": host["position"], "position": host["position"]}
     return _median(lambda: put(host, by_batch(mesh)))
 
 
 def _evaluation(parts: Parts, work: _Work, batch: Batch, mesh: Mesh) -> float:
     batch = batch | put({"mask": np.ones(len(batch["labels"]), np.float32)}, by_batch(mesh))
-    step = jax.jit(functools.partial(eval_step, parts=parts), out_shardings=replicated(mesh))
+    step = jax.jit(functools.partial(eval_step, inference=parts.inference), out_shardings=replicated(mesh))
     variables = work.state.variables
     jax.block_until_ready(step(variables, batch))
     return _median(lambda: step(variables, batch))

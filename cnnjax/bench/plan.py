@@ -5,14 +5,12 @@ from typing import Any
 
 import jax
 
-from cnnjax import recipes
 from cnnjax.bench import synthetic
 from cnnjax.bench.measure import operations
-from cnnjax.config import Experiment
-from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import by_batch, check_batch, make_mesh, replicated
+from cnnjax.config import Experiment, validate
+from cnnjax.core.mesh import by_batch, fit_mesh, replicated
 from cnnjax.models import summary
-from cnnjax.training import assemble
+from cnnjax.training import build
 from cnnjax.training.loop import Length
 from cnnjax.training.step import train_step
 
@@ -35,20 +33,18 @@ def plan(config: Experiment, *, pictures: int | None = None) -> dict[str, Any]:
     Raises:
       UserError: the recipe leaves shapes to the data, or it cannot be run.
     """
-    if config.model.name == "knn":
-        raise UserError("knn trains nothing, so there is nothing to plan; give a recipe with another model")
-    config = recipes.validate(config)
+    config = validate(config)
     size = config.data.batch_size
-    check_batch(size, make_mesh(), config.train.accumulate)
+    fit_mesh(None, size, config.train.accumulate)
     dataset = synthetic.dataset_of(config, pictures or synthetic.PICTURES)
-    config = assemble.resolve(config, dataset)
+    config = build.resolve(config, dataset)
     length = Length.of(config.train, pictures=dataset.counts["train"], batch_size=size)
-    parts = assemble.assemble(config, dataset, length)
-    mesh = assemble.mesh_of(parts)
-    assemble.check_pictures(parts, dataset)
-    state = assemble.state_shapes(parts)
+    parts = build.build_parts(config, dataset, length)
+    mesh = build.mesh_of(parts)
+    build.check_pictures(parts, dataset)
+    state = build.state_shapes(parts)
     batch = synthetic.batch_shapes(config, dataset, raw=True)
-    compiled = assemble.compiled(train_step, parts, _on(state, replicated(mesh)), _on(batch, by_batch(mesh)), mesh)
+    compiled = build.compiled(train_step, parts, _on(state, replicated(mesh)), _on(batch, by_batch(mesh)), mesh)
     net = summary.summarise(parts.model)
     known = pictures is not None or config.train.steps is not None
     return {

@@ -10,7 +10,7 @@ from cnnjax.core import keys
 from cnnjax.core.arrays import Tree
 from cnnjax.core.statistics import Statistics
 from cnnjax.data import Dataset, rule_of
-from cnnjax.training.assemble import stated_shapes
+from cnnjax.training.inference import stated_shapes
 
 PICTURES = 1 << 20  # training pictures where nobody knows better
 

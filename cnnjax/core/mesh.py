@@ -29,18 +29,31 @@ def make_mesh() -> Mesh:
     return Mesh(np.asarray(jax.devices()), ("data",))
 
 
-def fitted(mesh: Mesh, batch_size: int, micro_batches: int = 1, *, parameters: int = 0) -> Mesh:
-    """Returns the mesh of as many CPU cores as share the batch evenly; devices that were asked for stay as they are.
+def fit_mesh(mesh: Mesh | None, batch_size: int, micro_batches: int = 1, *, parameters: int = 0) -> Mesh:
+    """Returns the mesh that trains together: `mesh` as it is; None: all devices, or as many cores as are of use.
 
-    One device, with all cores, trains a net of many parameters on small batches.
+    Of a CPU as many cores as share the batch evenly, unless the environment says how many devices they are. One device,
+    with all cores, trains a model of many parameters on small batches.
+
+    Raises:
+      UserError: the devices do not share the batch evenly; the nearest sizes that work are named.
     """
+    if mesh is None:
+        mesh = _of_use(make_mesh(), batch_size // micro_batches, parameters > HEAVIEST * batch_size)
+    unit = mesh.size * micro_batches
+    if batch_size % unit:
+        below, above = batch_size // unit * unit, (batch_size // unit + 1) * unit
+        sizes = f"{below} or {above}" if below else f"{above}"
+        what = f"{mesh.size} devices" + (f" x {micro_batches} micro-batches" if micro_batches > 1 else "")
+        raise UserError(f"config.data.batch_size={batch_size} is not divisible by {what}; the nearest that is: {sizes}")
+    return mesh
+
+
+def _of_use(mesh: Mesh, images: int, heavy: bool) -> Mesh:
     if mesh.devices[0].platform != "cpu" or startup.devices_are_given():
         return mesh
-    if parameters > HEAVIEST * batch_size:
-        return Mesh(mesh.devices[:1], mesh.axis_names)
-    micro = batch_size // micro_batches
-    most = min(mesh.size, max(micro // FEWEST, 1))
-    return Mesh(mesh.devices[: max(n for n in range(1, most + 1) if micro % n == 0)], mesh.axis_names)
+    most = 1 if heavy else min(mesh.size, max(images // FEWEST, 1))
+    return Mesh(mesh.devices[: max(n for n in range(1, most + 1) if images % n == 0)], mesh.axis_names)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -51,13 +64,3 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def by_batch(mesh: Mesh) -> NamedSharding:
     """Every device holds its share of the first axis: images, labels."""
     return NamedSharding(mesh, PartitionSpec("data"))
-
-
-def check_batch(batch_size: int, mesh: Mesh, micro_batches: int = 1) -> None:
-    """Raises UserError, naming the nearest sizes that work, unless the devices share the batch evenly."""
-    unit = fitted(mesh, batch_size, micro_batches).size * micro_batches
-    if batch_size % unit:
-        below, above = batch_size // unit * unit, (batch_size // unit + 1) * unit
-        sizes = f"{below} or {above}" if below else f"{above}"
-        what = f"{unit // micro_batches} devices" + (f" x {micro_batches} micro-batches" if micro_batches > 1 else "")
-        raise UserError(f"config.data.batch_size={batch_size} is not divisible by {what}; the nearest that is: {sizes}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.resize import Size, fit
@@ -36,7 +36,7 @@ class BadPictureError(UserError):
         )
 
 
-def load(content: bytes | HostArray, config: Data, name: str, channels: int | None) -> tuple[HostArray, Size]:
+def load(content: bytes | HostArray, config: DataConfig, name: str, channels: int | None) -> tuple[HostArray, Size]:
     """Decodes and fits one picture.
 
     A JPEG at least four times as large as needed is decoded at a fraction of its size, which costs a fraction of the
@@ -58,7 +58,7 @@ def load(content: bytes | HostArray, config: Data, name: str, channels: int | No
 
 
 def decode(
-    content: bytes | HostArray, config: Data, name: str, channels: int | None, *, at_least: Size | None = None
+    content: bytes | HostArray, config: DataConfig, name: str, channels: int | None, *, at_least: Size | None = None
 ) -> HostArray:
     """Decodes one picture to uint8 [H, W, C]; see `load`, of which this is the first half.
 
@@ -69,7 +69,7 @@ def decode(
 
 
 def _read(
-    content: bytes | HostArray, config: Data, name: str, channels: int | None, at_least: Size | None
+    content: bytes | HostArray, config: DataConfig, name: str, channels: int | None, at_least: Size | None
 ) -> tuple[HostArray, Size]:
     """What `decode` returns, and the (height, width) at full size."""
     if not isinstance(content, bytes):
@@ -97,7 +97,7 @@ def _whole(image: HostArray) -> tuple[HostArray, Size]:
 
 
 def _decode(
-    content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None
+    content: bytes, config: DataConfig, name: str, channels: int | None, at_least: Size | None
 ) -> tuple[HostArray, Size]:
     if content[:6] == b"\x93NUMPY":
         return _whole(_npy(content, config, name))
@@ -112,7 +112,7 @@ def _decode(
     return _whole(_pillow(content, config, name, channels))
 
 
-def _npy(content: bytes, config: Data, name: str) -> HostArray:
+def _npy(content: bytes, config: DataConfig, name: str) -> HostArray:
     """One NumPy array; its header is held against the size of the file, since NumPy makes room for whatever it says."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
@@ -123,13 +123,13 @@ def _npy(content: bytes, config: Data, name: str) -> HostArray:
     return _of_array(np.load(io.BytesIO(content), allow_pickle=False), config, name)
 
 
-def _check_pixels(height: int, width: int, config: Data, name: str) -> None:
+def _check_pixels(height: int, width: int, config: DataConfig, name: str) -> None:
     if height * width > config.max_pixels:
         raise BadPictureError(name, f"{width} x {height} is more than config.data.max_pixels={config.max_pixels}")
 
 
 def _jpeg(
-    content: bytes, config: Data, name: str, channels: int | None, at_least: Size | None
+    content: bytes, config: DataConfig, name: str, channels: int | None, at_least: Size | None
 ) -> tuple[HostArray, Size] | None:
     """libjpeg-turbo without Pillow around it; None for what Pillow shall do (CMYK, stray bytes)."""
     try:
@@ -180,7 +180,7 @@ TURNS: dict[int, Any] = {
 """What undoes each EXIF orientation."""
 
 
-def _orientation(content: bytes, config: Data, name: str) -> int:
+def _orientation(content: bytes, config: DataConfig, name: str) -> int:
     if b"Exif\0\0" not in content[: 1 << 16]:  # most files have none, and Pillow would take longer than the decoding
         return 1
     return _turn(_open(content, config, name))
@@ -195,7 +195,7 @@ def _turn(image: Any) -> int:
     return turn if turn in TURNS else 1  # 0 and other invalid values are met in the wild
 
 
-def _open(content: bytes, config: Data, name: str) -> Any:
+def _open(content: bytes, config: DataConfig, name: str) -> Any:
     """Pillow's view of a file within the limits, nothing decoded yet."""
     from PIL import Image
 
@@ -210,7 +210,7 @@ def _open(content: bytes, config: Data, name: str) -> Any:
     return image
 
 
-def _pillow(content: bytes, config: Data, name: str, channels: int | None) -> HostArray:
+def _pillow(content: bytes, config: DataConfig, name: str, channels: int | None) -> HostArray:
     from PIL import Image
 
     if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:25] == b"\x10" and content[25:26] != b"\0":
@@ -227,7 +227,7 @@ def _pillow(content: bytes, config: Data, name: str, channels: int | None) -> Ho
     return np.ascontiguousarray(TURNS[turn](np.asarray(image)))
 
 
-def _check_high_bytes(config: Data, name: str) -> None:
+def _check_high_bytes(config: DataConfig, name: str) -> None:
     """Pillow keeps the high byte of 16-bit colour: right to one level at full range, dark and coarse below it."""
     if config.max_value != 65535:
         raise BadPictureError(
@@ -235,7 +235,7 @@ def _check_high_bytes(config: Data, name: str) -> None:
         )
 
 
-def _tiff_bands(content: bytes, config: Data, name: str, channels: int | None) -> HostArray | None:
+def _tiff_bands(content: bytes, config: DataConfig, name: str, channels: int | None) -> HostArray | None:
     """The bands of a TIFF that Pillow would not give, [H, W] or [H, W, C]; None for an ordinary picture.
 
     Grey pages are the bands of one picture only where `channels` asks for just so many; else the first page counts.
@@ -271,13 +271,13 @@ def has_range(dtype: Any) -> bool:
     return dtype.kind == "f" or (dtype.kind == "u" and dtype.itemsize <= 2)
 
 
-def _of_array(image: HostArray, config: Data, name: str) -> HostArray:
+def _of_array(image: HostArray, config: DataConfig, name: str) -> HostArray:
     if not has_range(image.dtype):
         raise BadPictureError(name, f"values of type {image.dtype}; save them as uint8 or uint16")
     return _scale(image, config, name)
 
 
-def _scale(image: HostArray, config: Data, name: str) -> HostArray:
+def _scale(image: HostArray, config: DataConfig, name: str) -> HostArray:
     """Brings an array [H, W] or [H, W, C] to uint8 [H, W, C]; 16 bits by config.max_value, fractions from 0..1."""
     if image.ndim == 2:
         image = image[:, :, None]
@@ -310,6 +310,6 @@ def _with_channels(image: HostArray, channels: int | None, name: str) -> HostArr
     raise BadPictureError(name, f"it has {have} channels, not {channels}", remedy)
 
 
-def _needed(config: Data) -> Size | None:
+def _needed(config: DataConfig) -> Size | None:
     """The size below which a reduced decoding must not fall; a canvas may hold the whole picture, so it allows none."""
     return config.size if config.resize in ("center", "squash") else None

@@ -5,16 +5,18 @@ The work is done in a hidden folder beside it, one for each source, shard by sha
 as far as it serves the next, and the folder takes its name when it is whole.
 """
 
+import contextlib
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import Data, Experiment
+from cnnjax.config import DataConfig, Experiment, options
 from cnnjax.core import files, logs
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
@@ -24,8 +26,8 @@ from cnnjax.data.shards import Dataset, Store
 from cnnjax.data.sources import Pictures, Source, open_source, stamp_of
 from cnnjax.data.splits import split_up
 from cnnjax.data.writer import FORMAT, Writer
-from cnnjax.recipes import options
 
+GRAY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")  # of Pillow
 PIXELS_LIMIT = 64 << 30  # store=auto keeps encoded files from here on
 SIDES = (32, 48, 64, 96, 128)  # of resize=auto
 
@@ -35,7 +37,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("CNNJAX_DATA_DIR") or Path.home() / ".cache" / "cnnjax")
 
 
-def prepare(config: Experiment | Data, data_dir: str | Path | None = None) -> Dataset:
+def prepare(config: Experiment | DataConfig, data_dir: str | Path | None = None) -> Dataset:
     """Returns the prepared data set of a source, and makes it first where it is not there yet.
 
     Args:
@@ -52,7 +54,7 @@ def prepare(config: Experiment | Data, data_dir: str | Path | None = None) -> Da
     root = Path(data_dir or default_data_dir()).absolute()
     source = open_source(config, root)
     splits = split_up(source, config)
-    config, shape = _decide(config, splits["train"])
+    config, shape = _decide(config, splits)
     store = _store(config, shape, sum(len(part.labels) for part in splits.values()))
     home, kind = root / "prepared", config.source.partition(":")[0]
     # What becomes of a bad picture makes no difference to a set without any: that one is shared.
@@ -82,21 +84,31 @@ def _ready(*folders: Path) -> Path | None:
 # ---------------------------------------------------------------- decisions
 
 
-def _decide(config: Data, training: Pictures) -> tuple[Data, tuple[int, int, int]]:
+def _decide(config: DataConfig, splits: Mapping[str, Pictures]) -> tuple[DataConfig, tuple[int, int, int]]:
     """Settles resize=auto and the number of channels on the first good pictures; returns the shape of all."""
+    training = splits["train"]
     first: HostArray | None = None
     sides = []
     if training.shape:  # then all are alike, and to read one may mean to read them all
         first = np.zeros((*training.shape[:2], config.channels or training.shape[2]), np.uint8)
         sides = [training.shape[:2]]
     else:
+        kinds = set()
         for image in _good(config, training):
             first = image if first is None else first
             sides.append((image.shape[0], image.shape[1]))
-            if config.resize != "auto":
+            kinds.add(image.shape[2])
+            if config.resize != "auto" and config.channels:
                 break
-    if first is None:
-        raise UserError(f"{config.source} has no whole picture; see what config.data.source names")
+        if first is None:
+            if config.bad_pictures == "error":  # it says what is wrong with the first
+                decode(training.read(0), config, training.names[0], config.channels)
+            raise UserError(f"{config.source} has no whole picture; see what config.data.source names")
+        if config.channels is None and (kinds == {1, 3} or (kinds == {1} and any(map(_any_color, splits.values())))):
+            logs.say(
+                f"{config.source}: some images are gray and some have color; all are taken as RGB (data.channels=3)"
+            )
+            first = np.zeros((*first.shape[:2], 3), np.uint8)
     if config.resize == "auto":
         config = _automatic(config, sides)
     shape = (*fit(first, config)[0].shape[:2], first.shape[2])
@@ -104,18 +116,32 @@ def _decide(config: Data, training: Pictures) -> tuple[Data, tuple[int, int, int
     return config, (shape[0], shape[1], shape[2])
 
 
-def _good(config: Data, training: Pictures) -> Iterator[HostArray]:
-    """The good ones of all pictures, or of 64 spread over them where resize=auto looks at their sizes."""
-    count = len(training.labels)
-    for index in np.linspace(0, count - 1, min(count, 64)).astype(int) if config.resize == "auto" else range(count):
-        try:
+def _good(config: DataConfig, training: Pictures) -> Iterator[HostArray]:
+    """Yields the good ones of 64 images spread over all; of all in order where the first good one says enough."""
+    count, some = len(training.labels), config.resize == "auto" or config.channels is None
+    for index in np.linspace(0, count - 1, min(count, 64)).astype(int) if some else range(count):
+        with contextlib.suppress(BadPictureError):  # the writer reports it, when what comes before is finished
             yield decode(training.read(int(index)), config, training.names[int(index)], config.channels)
-        except BadPictureError:
-            if config.bad_pictures == "error":
-                raise
 
 
-def _automatic(config: Data, sides: list[tuple[int, int]]) -> Data:
+def _any_color(images: Pictures) -> bool:
+    """Returns whether any image file has color, by its header."""
+    from PIL import Image
+
+    for index in range(len(images.labels)):
+        content = images.read(index)
+        if not isinstance(content, bytes):
+            return False  # arrays are alike
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                if image.mode not in GRAY_MODES:
+                    return True
+        except Exception:  # no whole image, of which the writer tells
+            continue
+    return False
+
+
+def _automatic(config: DataConfig, sides: list[tuple[int, int]]) -> DataConfig:
     """Pictures of one size up to 128 keep it; others become squares near their median shorter side.
 
     Either way a picture of any other size, which only prediction may meet, has a rule.
@@ -128,13 +154,13 @@ def _automatic(config: Data, sides: list[tuple[int, int]]) -> Data:
     return replace(config, resize="center", size=config.size or size)
 
 
-def _store(config: Data, shape: tuple[int, int, int], count: int) -> Store:
+def _store(config: DataConfig, shape: tuple[int, int, int], count: int) -> Store:
     if config.store != "auto":
         return config.store
     return "pixels" if count * int(np.prod(shape)) < PIXELS_LIMIT else "encoded"
 
 
-def _key(config: Data, source: Source, splits: dict[str, Pictures], store: Store) -> str:
+def _key(config: DataConfig, source: Source, splits: dict[str, Pictures], store: Store) -> str:
     """sha256 over the class names, the contents of the splits and the options that change what is stored."""
     fields = options()
     bound = {

@@ -3,6 +3,7 @@
 For sets that fit (all of MNIST is 47 MB): after the first copy nothing but B indices a step crosses to the device.
 """
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,12 +19,15 @@ from cnnjax.data.shards import Dataset, Split
 
 def fits(dataset: Dataset) -> bool:
     """Whether all splits together take at most a quarter of a device's memory (CPU devices share the machine's)."""
-    height, width, channels = dataset.shape
-    need = sum(dataset.counts.values()) * height * width * channels
+    return holds(sum(dataset.counts.values()), dataset.shape)
+
+
+def holds(count: int, shape: tuple[int, int, int]) -> bool:
+    """Returns whether so many images take at most a quarter of a device's memory."""
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if limit is None:
         limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
-    return need <= limit // 4
+    return count * math.prod(shape) <= limit // 4
 
 
 class Resident:

@@ -4,13 +4,13 @@ from typing import Literal
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray, Size, centre
 
 Interpolation = Literal["bilinear", "bicubic"]
 
 
-def fit(image: HostArray, config: Data, *, size: Size | None = None) -> tuple[HostArray, Size]:
+def fit(image: HostArray, config: DataConfig, *, size: Size | None = None) -> tuple[HostArray, Size]:
     """Brings uint8 [H, W, C] to `config.size` by `config.resize`; returns it and the true (height, width) on it.
 
     none: as it is. center: the smallest scale that covers the size, then its centre (AlexNet's rule), in whole pixels
@@ -35,7 +35,7 @@ def fit(image: HostArray, config: Data, *, size: Size | None = None) -> tuple[Ho
     return canvas, true
 
 
-def box(size: Size, config: Data) -> tuple[float, float, float, float]:
+def box(size: Size, config: DataConfig) -> tuple[float, float, float, float]:
     """The part (top, left, bottom, right) of a picture of `size` that `fit` brings to its whole array, in its pixels.
 
     On a canvas it reaches beyond the picture.
@@ -59,7 +59,7 @@ def _on_canvas(size: Size, canvas: Size) -> Size:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def effective_crop(config: Data) -> Size | None:
+def effective_crop(config: DataConfig) -> Size | None:
     """Returns `config.center_crop` where it can move the cut of `fit` by a pixel, else None.
 
     It cannot where its margin is a multiple of four: half of that is even, and changes no rounding to the even number.
@@ -76,7 +76,7 @@ def _covering(size: Size, target: Size) -> Size:
     return (high, high * width // height) if high * width >= wide * height else (wide * height // width, wide)
 
 
-def _cut(whole: Size, config: Data) -> Size:
+def _cut(whole: Size, config: DataConfig) -> Size:
     """Returns (top, left) of `config.size` in the resized image.
 
     Torchvision and timm round once, when they cut the model's input out of the whole of it. Here evaluation cuts that
@@ -88,7 +88,7 @@ def _cut(whole: Size, config: Data) -> Size:
     return top - down, left - across
 
 
-def _centre(image: HostArray, config: Data, of: Size | None) -> HostArray:
+def _centre(image: HostArray, config: DataConfig, of: Size | None) -> HostArray:
     """Resizes one side to that of `size`, the other to less than a pixel under its exact length, and cuts the centre.
 
     Pillow could resize the centre alone, but takes its edges in float32, and some values are then off by one.

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
@@ -84,10 +84,10 @@ class Dataset:
         return asdict(self) | {"folder": str(self.folder)}
 
     @property
-    def reading(self) -> Data:
+    def reading(self) -> DataConfig:
         """The options by which a picture is decoded and fitted."""
         lists = {name: value for name, value in self.rule.items() if isinstance(value, list)}  # as JSON has tuples
-        return Data(**{**self.rule, **{name: tuple(value) for name, value in lists.items()}})
+        return DataConfig(**{**self.rule, **{name: tuple(value) for name, value in lists.items()}})
 
     def split(self, name: str) -> "Split":
         """Returns one split; UserError names those there are."""
@@ -214,7 +214,7 @@ def shard_name(split: str, number: int, store: Store) -> str:
     return f"{split}-{number:05d}.{'npy' if store == 'pixels' else 'array_record'}"
 
 
-def rule_of(config: Data) -> dict[str, Any]:
+def rule_of(config: DataConfig) -> dict[str, Any]:
     """Returns the options by which pictures are read, for `Dataset.rule`."""
     names = ("resize", "size", "center_crop", "interpolation", "max_value", *LIMITS)
     return {name: getattr(config, name) for name in names}

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core import keys
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.sources import Pictures, Source
 
 
-def split_up(source: Source, config: Data) -> dict[str, Pictures]:
+def split_up(source: Source, config: DataConfig) -> dict[str, Pictures]:
     """Sets apart what the source does not have: test_fraction of all, then val_fraction of the training pictures.
 
     Stratified, a function of data.split_seed; counts are rounded up. A fraction of 0 gives no such split.

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
@@ -44,7 +44,7 @@ class Writer:
 
     def __init__(
         self,
-        config: Data,
+        config: DataConfig,
         source: Source,
         splits: dict[str, Pictures],
         shape: tuple[int, int, int],

@@ -1,12 +1,11 @@
-"""k nearest neighbours: a picture is what the training pictures nearest to it are, pixel by pixel.
+"""The nearest neighbours of images by their pixels, and by the features of a model.
 
-Nothing is trained; the figure says how far a data set goes without any understanding. Distances are whole numbers and
-exact, so that the order of neighbours is that of any other exact program.
+Distances of pixels are whole numbers and exact, so that the order of neighbours is that of any other exact program.
 """
 
 import functools
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,52 +21,6 @@ Metric = Literal["l1", "l2"]
 
 QUERIES = 256
 """Pictures that are compared at a time; their distances to 60,000 others take 61 MB."""
-
-
-class Pictures(Protocol):
-    """One split, as stage 1 prepares it."""
-
-    labels: HostArray
-
-    def __len__(self) -> int: ...
-    def gather(self, indices: HostArray, /) -> HostArray: ...
-
-
-class Dataset(Protocol):
-    """A prepared data set."""
-
-    def split(self, name: str, /) -> Pictures: ...
-
-
-def evaluate(dataset: Dataset, k: int = 1, metric: Metric = "l2", *, split: str = "test") -> dict[str, float | int]:
-    """Classifies a split by its neighbours in the training split.
-
-    Fashion-MNIST (60,000 training pictures, data.val_fraction=0), k = 1: 84.97 % by L2, 85.26 % by L1.
-
-    Returns:
-      top1 (share that is right) and count.
-
-    Raises:
-      UserError: several labels a picture, or no such k (see `nearest`).
-    """
-    train, test = dataset.split("train"), dataset.split(split)
-    if train.labels.ndim != 1:
-        raise UserError("nearest neighbours vote for one class a picture; this data set gives several labels a picture")
-    pictures, queries = (part.gather(np.arange(len(part))) for part in (train, test))
-    found = classify(pictures, train.labels, queries, k, metric)
-    return {"top1": float(np.mean(found == test.labels)), "count": len(test)}
-
-
-def classify(train: HostArray, labels: HostArray, queries: HostArray, k: int = 1, metric: Metric = "l2") -> HostArray:
-    """Returns the class that most of the k nearest have, int [N]; of classes with equal votes that of the nearest.
-
-    Args:
-      labels: int [M], of `train`; the rest is as in `nearest`.
-    """
-    _, indices = nearest(train, queries, k, metric)
-    neighbours = labels[indices]
-    votes = (neighbours[:, :, None] == neighbours[:, None]).sum(2)  # for the class of each neighbour
-    return np.take_along_axis(neighbours, votes.argmax(1)[:, None], 1)[:, 0]
 
 
 def nearest(train: HostArray, queries: HostArray, k: int = 1, metric: Metric = "l2") -> tuple[HostArray, HostArray]:

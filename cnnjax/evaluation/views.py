@@ -6,12 +6,18 @@ from typing import TypeAlias
 import jax.numpy as jnp
 
 from cnnjax.core.arrays import Array, centre
-from cnnjax.core.registry import Registry
+from cnnjax.core.registry import Registry, caller
 
 View: TypeAlias = Callable[[Array, tuple[int, int]], Array]
 
 VIEWS: Registry[View] = Registry("view")
 """Names to f(images [N, H, W, C], (h, w)) -> [V, N, h, w, C], the centre first; pictures are at least h x w."""
+
+
+def register_view(name: str) -> Callable[[View], View]:
+    """Registers f(images, (h, w)) -> crops as views that config.evaluate.views can name, see VIEWS."""
+    home = caller()
+    return lambda view: VIEWS.register(name, view, home=home)
 
 
 @VIEWS.add("single")

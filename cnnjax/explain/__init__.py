@@ -1,4 +1,4 @@
-"""What a trained net looks at: a guest of the spine, which takes a run folder and writes into its figures.
+"""Beside the pipeline, explain: which parts of images a model uses; takes a run folder and writes into its figures.
 
     from cnnjax import explain
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core import files
 from cnnjax.core.arrays import Array, HostArray
 from cnnjax.core.errors import UserError
@@ -62,7 +62,7 @@ def draw_filters(path: str | Path, to: str | Path) -> Path:
     if to.suffix.lower() != ".png" or to.is_dir():
         raise UserError(f"--to={to} does not end in .png; name a PNG file for the grid")
     files.require_folder(to.parent, "--to")
-    rule = Data()
+    rule = DataConfig()
     try:
         image = decode.decode(read_file(path, rule.max_bytes), rule, str(path), None)
     except decode.BadPictureError as error:

@@ -17,7 +17,7 @@ from cnnjax.explain.pictures import Pictures
 from cnnjax.models import Model
 from cnnjax.models.inside import check_layer, layers, open_up
 from cnnjax.optim import losses
-from cnnjax.training.trained import Run
+from cnnjax.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Explainer:
 
     def __init__(self, run: Run):
         self.run, self.variables = run, run.variables
-        self.model: Model = open_up(run.parts.model)
+        self.model: Model = open_up(run.model)
 
     def scores(self, pictures: Pictures) -> HostArray:
         """Returns probabilities float32 [N, K] of the centre views."""

@@ -15,7 +15,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.data import Split, decode, resize
 from cnnjax.data.listing import read_file
 from cnnjax.evaluation.views import VIEWS
-from cnnjax.training.trained import Run
+from cnnjax.runs.run import Run
 
 Place: TypeAlias = tuple[float, float, float, float]
 """top, left, bottom, right of what the net sees, in pixels of the picture at its own size; it may reach beyond it."""
@@ -94,7 +94,7 @@ def black_and_white(run: Run) -> tuple[Array, Array]:
 def _view(
     run: Run, names: list[str], originals: list[Any], records: list[Any], sizes: list[Any], fits: list[Any], labels: Any
 ) -> Pictures:
-    augment, input_size = run.config.augment, run.parts.model.input_size[:2]
+    augment, input_size = run.config.augment, run.model.input_size[:2]
     canvas = run.config.data.resize == "pad"
     views = pipeline.eval_pipeline(
         augment, statistics=run.dataset.statistics, input_size=input_size, views=VIEWS["single"]

@@ -17,8 +17,8 @@ from cnnjax.explain.cams import has_cam, map_layers
 from cnnjax.explain.methods import METHODS, Explainer
 from cnnjax.explain.pictures import Pictures, from_files, from_split
 from cnnjax.models.inside import check_layer, layers
-from cnnjax.training.measure import check_one_view, data_of, split_of
-from cnnjax.training.trained import Which, open_run
+from cnnjax.runs.evaluator import check_one_view, data_of, split_of
+from cnnjax.runs.run import Which, open_run
 
 OTHERS = ("filters", "feature_maps", "maximise", "receptive_field")
 """What beside METHODS can be asked for: kernels, maps of a layer, activation maximisation, the table of fields."""

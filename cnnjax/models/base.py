@@ -6,12 +6,9 @@ row of a table over one such module, registered with its card. models/model.py m
 
 import dataclasses
 import functools
-import importlib
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from flax import linen as nn
@@ -19,7 +16,7 @@ from jax import lax
 
 from cnnjax.core.arrays import Array
 from cnnjax.core.errors import UserError
-from cnnjax.core.registry import Registry, look_here
+from cnnjax.core.registry import Registry, caller
 from cnnjax.models import cards
 from cnnjax.models.blocks import Conv, Dense, Flatten
 from cnnjax.models.cards import Card
@@ -137,7 +134,13 @@ class Entry:
         return cast(Any, self.build.func if isinstance(self.build, functools.partial) else self.build)
 
 
-MODELS: Registry[Entry] = Registry("model")
+def _adopt(name: str, found: Any) -> Entry:
+    _check_contract(name, found)
+    registered = (entry for entry in MODELS.values() if entry.build is found)
+    return next(registered, Entry(found, Card((32, 32, 3))))
+
+
+MODELS: Registry[Entry] = Registry("model", _adopt)
 
 Build = TypeVar("Build", bound=Callable[..., nn.Module])
 
@@ -158,7 +161,7 @@ def register_model(
     Raises:
       UserError: the class lacks `features`, `head` or `num_classes`.
     """
-    home = sys._getframe(1).f_globals["__name__"]  # not the class's own: a variant may be a partial of any class
+    home = caller()  # not the class's own: a variant may be a partial of any class
 
     def register(build: Build) -> Build:
         if name in cards.published():
@@ -167,18 +170,10 @@ def register_model(
         else:
             entry = Entry(build, Card(input_size or (32, 32, 3), **card), home)
         _check_contract(name, entry.module_class)
-        if name in MODELS and _same_class(MODELS[name].build, build):
-            MODELS[name].build, MODELS[name].card, MODELS[name].home = build, entry.card, home
-        else:
-            MODELS.register(name, entry)
+        MODELS.register(name, entry, home=home)
         return build
 
     return register
-
-
-def _same_class(old: Any, new: Any) -> bool:
-    names = [(getattr(one, "__module__", None), getattr(one, "__qualname__", None)) for one in (old, new)]
-    return names[0] == names[1] and isinstance(new, type)
 
 
 def list_models() -> list[str]:
@@ -198,51 +193,23 @@ def _check_contract(name: str, module_class: Any) -> None:
         raise UserError(f"{name} needs an attribute num_classes: int, the number of its logits")
 
 
+PATTERNS: dict[str, Callable[[str], Entry]] = {}
+"""By their prefix: models that are described by a text, such as plain:PATTERN."""
+
+
 def find(name: str) -> Entry:
-    """The net behind a name, torchvision's or timm's too, package.module:Class, module:name or plain:PATTERN."""
-    if name.startswith("plain:"):
-        from cnnjax.models.plain import Plain  # which is itself made of this file's classes
+    """Returns the model of a name, torchvision's and timm's too, package.module:Class, module:name or plain:PATTERN."""
+    if name == "knn":
+        raise UserError(
+            "knn compares images and learns nothing: there is no model to summarize, measure or open; its figures are "
+            "in the eval folder of its run"
+        )
+    prefix, colon, pattern = name.partition(":")
+    if colon and prefix in PATTERNS:
+        return PATTERNS[prefix](pattern)
+    return MODELS[resolve_alias(name)]
 
-        return Entry(functools.partial(Plain, pattern=name.removeprefix("plain:")), Card((32, 32, 3), family="plain"))
-    if ":" in name:
-        return _import(name)
-    return MODELS[own_name(name)]
 
-
-def own_name(name: str) -> str:
-    """What a net is called here that torchvision or timm may call otherwise."""
+def resolve_alias(name: str) -> str:
+    """Returns what a model is called here that torchvision or timm may call otherwise."""
     return name if name in MODELS or ":" in name else cards.aliases().get(name, name)
-
-
-def lasting_name(name: str) -> str:
-    """The name by which another process finds a net: one registered outside cnnjax is module:name."""
-    home = MODELS[name].home if name in MODELS else "cnnjax"
-    return name if home.partition(".")[0] == "cnnjax" else f"{home}:{name}"
-
-
-def _registered_by(home: str, name: str) -> Entry | None:
-    return MODELS[name] if name in MODELS and MODELS[name].home == home else None
-
-
-def _import(name: str) -> Entry:
-    """The class behind package.module:Class, or what the module registers; looked for in the working folder as well."""
-    path, _, attribute = name.partition(":")
-    if entry := _registered_by(path, attribute):  # by a recipe or a notebook, which cannot be imported
-        return entry
-    look_here()
-    try:
-        module = importlib.import_module(path)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name and f"{path}.".startswith(f"{error.name}."):
-            raise UserError(
-                f"{name}: there is no module {error.name} in {Path.cwd()} or among the packages; name one that is"
-            ) from None
-        raise UserError(f"{name}: importing {path} fails with {type(error).__name__}: {error}") from error
-    if entry := _registered_by(path, attribute):
-        return entry
-    if not hasattr(module, attribute):
-        raise UserError(f"{name}: {path} has no class {attribute} and registers no such model")
-    found = getattr(module, attribute)
-    _check_contract(name, found)
-    registered = (entry for entry in MODELS.values() if entry.build is found)
-    return next(registered, Entry(found, Card((32, 32, 3))))

@@ -15,7 +15,7 @@ from cnnjax.core import startup, trees
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.models import convolution
-from cnnjax.models.base import find, own_name
+from cnnjax.models.base import find, resolve_alias
 from cnnjax.models.calls import Call, Calls, Empty, equations
 from cnnjax.models.cards import Card
 
@@ -325,7 +325,7 @@ def create_model(
         too small for it (the smallest size that works is named).
     """
     startup.set_flags()
-    name, entry = own_name(name), find(name)
+    name, entry = resolve_alias(name), find(name)
     classes = entry.card.num_classes if num_classes is None else num_classes
     if classes < 1:
         raise UserError(f"num_classes={classes} leaves {name} no output; it must be 1 or more")

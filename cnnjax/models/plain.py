@@ -10,6 +10,7 @@ The last dense layer, to the number of classes, is added, and so is the flatten 
 before bn has no bias, which bn's shift would make idle.
 """
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from flax import linen as nn
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
 from cnnjax.models import blocks, pooling
-from cnnjax.models.base import Sequential
+from cnnjax.models.base import PATTERNS, Entry, Sequential
+from cnnjax.models.cards import Card
 from cnnjax.models.initialisers import HE, Init
 from cnnjax.models.norm import LRN, BatchNorm
 
@@ -68,6 +70,9 @@ class Plain(Sequential):
             add("flatten", blocks.Flatten())
         add("fc", blocks.Dense(self.num_classes, initial=self.initial))
         return layers
+
+
+PATTERNS["plain"] = lambda pattern: Entry(functools.partial(Plain, pattern=pattern), Card((32, 32, 3), family="plain"))
 
 
 # ---------------------------------------------------------------- words

@@ -6,14 +6,15 @@ only importer of optax.
 
 from cnnjax.optim.adversary import ATTACKS, adversaries
 from cnnjax.optim.average import averaging_decay, ema
-from cnnjax.optim.losses import LOSSES, penalties, probabilities, smooth
-from cnnjax.optim.optimizers import OPTIMIZERS, optimizer, sam_gradient
-from cnnjax.optim.schedules import extends, plateau_start, plateau_update, schedule
+from cnnjax.optim.losses import LOSSES, penalties, probabilities, register_loss, smooth
+from cnnjax.optim.optimizers import OPTIMIZERS, optimizer, register_optimizer, sam_gradient, scale_by_rate
+from cnnjax.optim.schedules import SCHEDULES, extends, plateau_start, plateau_update, register_schedule, schedule
 
 __all__ = [
     "ATTACKS",
     "LOSSES",
     "OPTIMIZERS",
+    "SCHEDULES",
     "adversaries",
     "averaging_decay",
     "ema",
@@ -23,7 +24,11 @@ __all__ = [
     "plateau_start",
     "plateau_update",
     "probabilities",
+    "register_loss",
+    "register_optimizer",
+    "register_schedule",
     "sam_gradient",
+    "scale_by_rate",
     "schedule",
     "smooth",
 ]

@@ -1,28 +1,115 @@
 """What training makes small, losses per picture and penalties on the weights; and what logits say as probabilities."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from cnnjax.core.arrays import Array
-from cnnjax.core.registry import Registry
+from cnnjax.core.errors import UserError
+from cnnjax.core.registry import Registry, caller
 from cnnjax.core.trees import flatten
 
-Loss = Callable[[Array, Array], Array]
-
-LOSSES: Registry[Loss] = Registry("loss")
-"""Each takes logits and targets, float32 [N, K], and returns one loss a picture, [N]."""
+Function = TypeVar("Function", bound=Callable[[Array, Array], Array])
 
 
-@LOSSES.add("softmax")
+@dataclass(frozen=True)
+class Loss:
+    """What training makes small, and what the outputs of a model that was trained so say of each class.
+
+    Attributes:
+      function: f(logits, targets), float32 [N, K] each -> one loss an image, [N].
+      probabilities: f(logits [N, K]) -> [N, K].
+      independent: each output is a class by itself: an image may have several labels, and two classes share one output.
+      has_logits: the outputs are logits, which a temperature divides and label smoothing suits.
+    """
+
+    function: Callable[[Array, Array], Array]
+    probabilities: Callable[[Array], Array]
+    independent: bool = False
+    has_logits: bool = True
+
+    def __call__(self, logits: Array, targets: Array) -> Array:
+        """Returns one loss an image, [N]."""
+        return self.function(logits, targets)
+
+
+def _adopt(name: str, found: Any) -> Loss:
+    if not callable(found):
+        raise UserError(f"{name} is no function of (logits, targets) that returns a loss for each image")
+    return found if isinstance(found, Loss) else Loss(found, jax.nn.softmax)
+
+
+LOSSES: Registry[Loss] = Registry("loss", _adopt)
+
+
+def register_loss(
+    name: str,
+    *,
+    probabilities: Callable[[Array], Array] = jax.nn.softmax,
+    independent: bool = False,
+    has_logits: bool = True,
+) -> Callable[[Function], Function]:
+    """Registers f(logits, targets) -> [N] as a loss that config.train.loss can name.
+
+    Args:
+      probabilities, independent, has_logits: see `Loss`.
+    """
+    home = caller()
+
+    def register(function: Function) -> Function:
+        LOSSES.register(name, Loss(function, probabilities, independent, has_logits), home=home)
+        return function
+
+    return register
+
+
+# ---------------------------------------------------------------- probabilities
+
+
+def _of_independent(logits: Array) -> Array:
+    """Returns K independent probabilities; one output is two classes, [N, 2] = [1 - p, p]."""
+    # sigmoid(-x) keeps the digits that 1 - sigmoid(x) loses.
+    both = jnp.concatenate([-logits, logits], axis=-1) if logits.shape[-1] == 1 else logits
+    return jax.nn.sigmoid(both)
+
+
+def _of_least_squares(outputs: Array) -> Array:
+    """Returns the outputs cut at zero and normalised, as least squares on one-hot targets estimates probabilities.
+
+    A millionth of a softmax keeps every class above zero and in its rank.
+    """
+    positive = jnp.maximum(outputs, 0) + 1e-6 * jax.nn.softmax(outputs)
+    return positive / jnp.sum(positive, axis=-1, keepdims=True)
+
+
+def _of_lengths(lengths: Array) -> Array:
+    """Returns the share of each class given that exactly one is there: by its odds, v / (1 - v).
+
+    A length is the probability that its class is there, whatever the others are. Outputs that are no lengths, below 0
+    and above 1, keep their rank.
+    """
+    inside = jnp.clip(lengths, 1e-20, 1 - 2.0**-24)
+    return jax.nn.softmax(jnp.log(inside) - jnp.log1p(-inside) + (lengths - inside))
+
+
+def probabilities(logits: Array, loss_name: str) -> Array:
+    """Returns what a model trained with the loss `loss_name` says of each class, [N, K]."""
+    return LOSSES[loss_name].probabilities(logits)
+
+
+# ---------------------------------------------------------------- losses
+
+
+@register_loss("softmax")
 def softmax_cross_entropy(logits: Array, targets: Array) -> Array:
     """Cross-entropy of the soft-max: -sum t log softmax(x), for targets that sum to one."""
     return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
 
 
-@LOSSES.add("sigmoid")
+@register_loss("sigmoid", probabilities=_of_independent, independent=True)
 def sigmoid_cross_entropy(logits: Array, targets: Array) -> Array:
     """Binary cross-entropy of K independent outputs, as the mean over the outputs.
 
@@ -32,13 +119,13 @@ def sigmoid_cross_entropy(logits: Array, targets: Array) -> Array:
     return -jnp.mean(targets * jax.nn.log_sigmoid(logits) + (1 - targets) * jax.nn.log_sigmoid(-logits), axis=-1)
 
 
-@LOSSES.add("mse")
+@register_loss("mse", probabilities=_of_least_squares, has_logits=False)
 def squared_error(logits: Array, targets: Array) -> Array:
     """Squared error of the outputs as they are, without an activation: sum (t - x)^2 / 2."""
     return jnp.sum(jnp.square(targets - logits), axis=-1) / 2
 
 
-@LOSSES.add("margin")
+@register_loss("margin", probabilities=_of_lengths, has_logits=False)
 def margin(lengths: Array, targets: Array) -> Array:
     """Margin loss of capsules (Sabour et al. 2017, arXiv:1710.09829, equation 4), summed over the classes.
 
@@ -64,34 +151,6 @@ def smooth(targets: Array, share: float) -> Array:
       share: of the target that is spread over all K classes, in [0, 1).
     """
     return (1 - share) * targets + share / targets.shape[-1]
-
-
-def probabilities(logits: Array, loss_name: str) -> Array:
-    """Returns what a network trained with the loss `loss_name` says of each class, [N, K].
-
-    softmax: the soft-max. sigmoid: K independent probabilities; one output is two classes, [N, 2] = [1 - p, p].
-    mse: least squares on one-hot targets estimates the probabilities themselves, so the outputs are cut at zero and
-    normalised; a millionth of a soft-max keeps every class above zero and in its rank.
-    margin: a length is the probability that its class is there, whatever the others are; given that exactly one is, the
-    classes share by their odds, v / (1 - v). Outputs that are no lengths, below 0 and above 1, keep their rank.
-
-    Args:
-      logits: float32 [N, K].
-      loss_name: a name of LOSSES.
-    """
-    if loss_name == "softmax":
-        return jax.nn.softmax(logits)
-    if loss_name == "sigmoid":
-        # sigmoid(-x) keeps the digits that 1 - sigmoid(x) loses.
-        both = jnp.concatenate([-logits, logits], axis=-1) if logits.shape[-1] == 1 else logits
-        return jax.nn.sigmoid(both)
-    if loss_name == "mse":
-        positive = jnp.maximum(logits, 0) + 1e-6 * jax.nn.softmax(logits)
-        return positive / jnp.sum(positive, axis=-1, keepdims=True)
-    if loss_name == "margin":
-        inside = jnp.clip(logits, 1e-20, 1 - 2.0**-24)
-        return jax.nn.softmax(jnp.log(inside) - jnp.log1p(-inside) + (logits - inside))
-    raise ValueError(f"no probabilities are defined for the loss {loss_name}")
 
 
 def penalties(params: Any, *, l1: float, l2: float) -> Array:

@@ -12,18 +12,28 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cnnjax.config import Optimizer
+from cnnjax.config import OptimizerConfig
 from cnnjax.core.arrays import Array
-from cnnjax.core.registry import Registry
+from cnnjax.core.registry import Registry, caller
 from cnnjax.optim import muon
 
 Transform: TypeAlias = optax.GradientTransformation
-Rule: TypeAlias = Callable[[Optimizer], tuple[Transform, ...]]
+Rule: TypeAlias = Callable[[OptimizerConfig], tuple[Transform, ...]]
 
 OPTIMIZERS: Registry[Rule] = Registry("optimizer")
 
 
-def optimizer(config: Optimizer, *, decay: bool = True) -> optax.GradientTransformationExtraArgs:
+def register_optimizer(name: str) -> Callable[[Rule], Rule]:
+    """Registers f(OptimizerConfig) -> tuple of optax transforms as a rule that config.optimizer.name can name.
+
+    The transforms are chained behind the clipping. The rate reaches `update` as the argument `lr`; `scale_by_rate()`
+    multiplies by -lr and stands where the rule has its rate.
+    """
+    home = caller()
+    return lambda rule: OPTIMIZERS.register(name, rule, home=home)
+
+
+def optimizer(config: OptimizerConfig, *, decay: bool = True) -> optax.GradientTransformationExtraArgs:
     """Builds the update rule `config.name`.
 
     `update(grads, state, params, lr=rate)` returns the updates to be added to the parameters. The rate is an argument,
@@ -45,79 +55,79 @@ def optimizer(config: Optimizer, *, decay: bool = True) -> optax.GradientTransfo
 
 
 @OPTIMIZERS.add("alexnet_sgd")
-def _alexnet_sgd(config: Optimizer) -> tuple[Transform, ...]:
+def _alexnet_sgd(config: OptimizerConfig) -> tuple[Transform, ...]:
     """AlexNet's, v <- m v - lr (g + wd w); w <- w + v (Krizhevsky, Sutskever and Hinton, 2012, section 5).
 
     The velocity keeps the steps of the old rate: after a drop they fade out over some 1 / (1 - m) steps.
     """
-    return _decay(config), _rate(), _velocity(config)
+    return _decay(config), scale_by_rate(), _velocity(config)
 
 
 @OPTIMIZERS.add("sam")  # its ascent, before the gradient, is `sam_gradient`
 @OPTIMIZERS.add("sgd")
-def _sgd(config: Optimizer) -> tuple[Transform, ...]:
+def _sgd(config: OptimizerConfig) -> tuple[Transform, ...]:
     """PyTorch's form of momentum, v <- m v + g + wd w; w <- w - lr v."""
-    return _decay(config), _velocity(config), _rate()
+    return _decay(config), _velocity(config), scale_by_rate()
 
 
 @OPTIMIZERS.add("nesterov")
-def _nesterov(config: Optimizer) -> tuple[Transform, ...]:
+def _nesterov(config: OptimizerConfig) -> tuple[Transform, ...]:
     """Sutskever et al. (2013) in PyTorch's form, d = g + wd w; v <- m v + d; w <- w - lr (d + m v)."""
-    return _decay(config), optax.trace(config.momentum, nesterov=True), _rate()
+    return _decay(config), optax.trace(config.momentum, nesterov=True), scale_by_rate()
 
 
 @OPTIMIZERS.add("lars")
-def _lars(config: Optimizer) -> tuple[Transform, ...]:
+def _lars(config: OptimizerConfig) -> tuple[Transform, ...]:
     """SGD with a rate of its own for each layer (You, Gitman and Ginsburg, 2017, arXiv:1708.03888, algorithm 1)."""
-    return _where_decayed(config, _trust(config.weight_decay)), _rate(), _velocity(config)
+    return _where_decayed(config, _trust(config.weight_decay)), scale_by_rate(), _velocity(config)
 
 
 # ---------------------------------------------------------------- adaptive
 
 
 @OPTIMIZERS.add("adam")
-def _adam(config: Optimizer) -> tuple[Transform, ...]:
+def _adam(config: OptimizerConfig) -> tuple[Transform, ...]:
     """Kingma and Ba (2014, arXiv:1412.6980, algorithm 1); a weight decay is added to the gradient."""
-    return _decay(config), _moments(config), _rate()
+    return _decay(config), _moments(config), scale_by_rate()
 
 
 @OPTIMIZERS.add("adamw")
-def _adamw(config: Optimizer) -> tuple[Transform, ...]:
+def _adamw(config: OptimizerConfig) -> tuple[Transform, ...]:
     """Adam with decoupled decay, w <- w - lr (adam + wd w) (Loshchilov and Hutter, 2017, arXiv:1711.05101)."""
-    return _moments(config), _decay(config), _rate()
+    return _moments(config), _decay(config), scale_by_rate()
 
 
 @OPTIMIZERS.add("lamb")
-def _lamb(config: Optimizer) -> tuple[Transform, ...]:
+def _lamb(config: OptimizerConfig) -> tuple[Transform, ...]:
     """AdamW whose step is scaled to each layer's norm (You et al., 2019, arXiv:1904.00962, algorithm 2)."""
-    return _moments(config), _decay(config), _where_decayed(config, optax.scale_by_trust_ratio()), _rate()
+    return _moments(config), _decay(config), _where_decayed(config, optax.scale_by_trust_ratio()), scale_by_rate()
 
 
 @OPTIMIZERS.add("lion")
-def _lion(config: Optimizer) -> tuple[Transform, ...]:
+def _lion(config: OptimizerConfig) -> tuple[Transform, ...]:
     """The sign of a momentum, with decoupled decay (Chen et al., 2023, arXiv:2302.06675, algorithm 2)."""
-    return optax.scale_by_lion(config.b1, config.b2), _decay(config), _rate()
+    return optax.scale_by_lion(config.b1, config.b2), _decay(config), scale_by_rate()
 
 
 @OPTIMIZERS.add("rmsprop")
-def _rmsprop(config: Optimizer) -> tuple[Transform, ...]:
+def _rmsprop(config: OptimizerConfig) -> tuple[Transform, ...]:
     """PyTorch's form, g / (sqrt(s) + eps), s from 0; b2 is its decay of s (PyTorch's default: 0.99)."""
     scale = optax.scale_by_rms(config.b2, config.eps, initial_scale=0.0, eps_in_sqrt=False)
-    return _decay(config), scale, _velocity(config), _rate()
+    return _decay(config), scale, _velocity(config), scale_by_rate()
 
 
 @OPTIMIZERS.add("rmsprop_tf")
-def _rmsprop_tf(config: Optimizer) -> tuple[Transform, ...]:
+def _rmsprop_tf(config: OptimizerConfig) -> tuple[Transform, ...]:
     """TensorFlow's form, g / sqrt(s + eps), s from 1, the rate inside the velocity; so the Inceptions were trained."""
     scale = optax.scale_by_rms(config.b2, config.eps, initial_scale=1.0, eps_in_sqrt=True)
-    return _decay(config), scale, _rate(), _velocity(config)
+    return _decay(config), scale, scale_by_rate(), _velocity(config)
 
 
 # ---------------------------------------------------------------- orthogonalised
 
 
 @OPTIMIZERS.add("muon")
-def _muon(config: Optimizer) -> tuple[Transform, ...]:
+def _muon(config: OptimizerConfig) -> tuple[Transform, ...]:
     """Nesterov's velocity of a convolution, orthogonalised: w <- w - lr (NS5(g + m v) + wd w) (Jordan et al. 2024).
 
     Biases, norms and dense layers go by `nesterov` at the rate `other_lr`.
@@ -125,18 +135,18 @@ def _muon(config: Optimizer) -> tuple[Transform, ...]:
     steps = muon.orthogonal_steps(rounds=5, scaled=True, rest=_share(config))
     before = optax.masked(_decay(config), muon.others)
     behind = optax.masked(_decay(config), muon.kernels)
-    return before, optax.trace(config.momentum, nesterov=True), steps, behind, _rate()
+    return before, optax.trace(config.momentum, nesterov=True), steps, behind, scale_by_rate()
 
 
 @OPTIMIZERS.add("airbench_muon")
-def _airbench_muon(config: Optimizer) -> tuple[Transform, ...]:
+def _airbench_muon(config: OptimizerConfig) -> tuple[Transform, ...]:
     """airbench94's form: three rounds, and kernels kept at the norm sqrt(outputs) instead of decayed."""
     steps = muon.orthogonal_steps(rounds=3, scaled=False, rest=_share(config))
     decay = optax.masked(_decay(config), muon.others)
-    return decay, optax.trace(config.momentum, nesterov=True), steps, _rate(), muon.unit_kernels()
+    return decay, optax.trace(config.momentum, nesterov=True), steps, scale_by_rate(), muon.unit_kernels()
 
 
-def _share(config: Optimizer) -> float:
+def _share(config: OptimizerConfig) -> float:
     """The rate of other leaves as a share of the kernels', which the schedule moves."""
     return 1.0 if config.other_lr is None else config.other_lr / config.lr
 
@@ -144,7 +154,7 @@ def _share(config: Optimizer) -> float:
 # ---------------------------------------------------------------- what the rules are made of
 
 
-def _rate() -> Transform:
+def scale_by_rate() -> Transform:
     """Multiplies updates by -lr, the rate given to `update`."""
 
     def update(updates: Any, state: Any, params: Any = None, *, lr: float | Array, **_: Any) -> tuple[Any, Any]:
@@ -153,19 +163,19 @@ def _rate() -> Transform:
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
-def _velocity(config: Optimizer) -> Transform:
+def _velocity(config: OptimizerConfig) -> Transform:
     return optax.trace(config.momentum) if config.momentum else optax.identity()
 
 
-def _moments(config: Optimizer) -> Transform:
+def _moments(config: OptimizerConfig) -> Transform:
     return optax.scale_by_adam(config.b1, config.b2, config.eps)
 
 
-def _decay(config: Optimizer) -> Transform:
+def _decay(config: OptimizerConfig) -> Transform:
     return _where_decayed(config, optax.add_decayed_weights(config.weight_decay))
 
 
-def _where_decayed(config: Optimizer, transform: Transform) -> Transform:
+def _where_decayed(config: OptimizerConfig, transform: Transform) -> Transform:
     """Keeps `transform` to the leaves that `decay_on` names.
 
     Layer-wise rates follow it as well: the authors' code of LAMB leaves out of both the same biases and norms.

@@ -12,9 +12,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from cnnjax.config import Optimizer
+from cnnjax.config import OptimizerConfig
 from cnnjax.core.arrays import Array
-from cnnjax.core.registry import Registry
+from cnnjax.core.registry import Registry, caller
 
 Rate = Callable[[int | Array], Array]
 
@@ -22,28 +22,47 @@ Rate = Callable[[int | Array], Array]
 # PyTorch, which made the schedule popular.
 CYCLE_RISE, CYCLE_START = 0.3, 1 / 25
 
-# Each takes the config and the progress p in [0, 1] and returns the share of `lr`.
-_OVER_THE_RUN: Registry[Callable[[Optimizer, Array], Array]] = Registry("schedule")
+Shape = Callable[[OptimizerConfig, Array], Array]
+SCHEDULES: Registry[Shape | None] = Registry("schedule")
+"""Each takes the config and the progress p in [0, 1] and returns the share of `lr`; None: the rate at a step does not
+depend on the length of the run."""
+
+for _name in ("constant", "step", "plateau"):
+    SCHEDULES.register(_name, None)
 
 
-@_OVER_THE_RUN.add("cosine")
-def _cosine(config: Optimizer, progress: Array) -> Array:
+def register_schedule(name: str) -> Callable[[Shape], Shape]:
+    """Registers f(OptimizerConfig, progress) -> share of `lr` as a schedule that config.optimizer.schedule can name.
+
+    The progress, behind the warm-up, runs from 0 to 1 over the run and may be traced.
+    """
+    home = caller()
+
+    def register(shape: Shape) -> Shape:
+        SCHEDULES.register(name, shape, home=home)
+        return shape
+
+    return register
+
+
+@register_schedule("cosine")
+def _cosine(config: OptimizerConfig, progress: Array) -> Array:
     """Half a cosine from 1 to final_lr (Loshchilov and Hutter, 2016, arXiv:1608.03983, equation 5, one period)."""
     return config.final_lr + (1 - config.final_lr) * (1 + jnp.cos(jnp.pi * progress)) / 2
 
 
-@_OVER_THE_RUN.add("polynomial")
-def _polynomial(config: Optimizer, progress: Array) -> Array:
+@register_schedule("polynomial")
+def _polynomial(config: OptimizerConfig, progress: Array) -> Array:
     return config.final_lr + (1 - config.final_lr) * (1 - progress) ** config.power
 
 
-@_OVER_THE_RUN.add("linear")
-def _linear(config: Optimizer, progress: Array) -> Array:
+@register_schedule("linear")
+def _linear(config: OptimizerConfig, progress: Array) -> Array:
     return config.final_lr + (1 - config.final_lr) * (1 - progress)
 
 
-@_OVER_THE_RUN.add("one_cycle")
-def _one_cycle(config: Optimizer, progress: Array) -> Array:
+@register_schedule("one_cycle")
+def _one_cycle(config: OptimizerConfig, progress: Array) -> Array:
     """Up and down once along half cosines (Smith and Topin, 2017, arXiv:1708.07120); `lr` is the highest rate."""
     up = (1 - jnp.cos(jnp.pi * progress / CYCLE_RISE)) / 2
     down = (1 + jnp.cos(jnp.pi * (progress - CYCLE_RISE) / (1 - CYCLE_RISE))) / 2
@@ -52,7 +71,7 @@ def _one_cycle(config: Optimizer, progress: Array) -> Array:
     return jnp.where(progress < CYCLE_RISE, rising, falling)
 
 
-def schedule(config: Optimizer, *, steps: int, steps_per_epoch: float) -> Rate:
+def schedule(config: OptimizerConfig, *, steps: int, steps_per_epoch: float) -> Rate:
     """Returns rate(step), float32, which may be traced.
 
     The warm-up multiplies the rate of step s by (s + 1) / W, so that step 0 already moves and step W - 1 has the full
@@ -69,8 +88,8 @@ def schedule(config: Optimizer, *, steps: int, steps_per_epoch: float) -> Rate:
         rise = jnp.minimum((step + 1) / max(warmup, 1), 1)
         return jnp.asarray(base(step) * rise, jnp.float32)
 
-    if config.schedule in _OVER_THE_RUN:
-        shape = _OVER_THE_RUN[config.schedule]
+    shape = SCHEDULES[config.schedule]
+    if shape is not None:
 
         def base(step: int | Array) -> Array:
             return config.lr * shape(config, jnp.clip((step - warmup) / max(steps - warmup, 1), 0, 1))
@@ -88,9 +107,9 @@ def schedule(config: Optimizer, *, steps: int, steps_per_epoch: float) -> Rate:
     return rate
 
 
-def extends(config: Optimizer) -> bool:
+def extends(config: OptimizerConfig) -> bool:
     """Whether a longer run has the same rate at every earlier step, so that a finished run can go on."""
-    return config.schedule not in _OVER_THE_RUN
+    return SCHEDULES[config.schedule] is None
 
 
 def plateau_start() -> dict[str, Any]:
@@ -99,7 +118,7 @@ def plateau_start() -> dict[str, Any]:
     return {"scale": 1.0, "best": sys.float_info.max, "wait": 0, "drops": 0, "finished": False}
 
 
-def plateau_update(state: dict[str, Any], error: float, config: Optimizer) -> dict[str, Any]:
+def plateau_update(state: dict[str, Any], error: float, config: OptimizerConfig) -> dict[str, Any]:
     """Returns the state after one more validation.
 
     AlexNet's manual rule made automatic (Krizhevsky, Sutskever and Hinton, 2012, section 5): the rate is divided by 10

@@ -1,4 +1,4 @@
-"""A guest of the spine: how far the pictures of a run can be changed before it takes them for something else.
+"""Beside the pipeline, robustness: how far images can be changed before a run misclassifies them.
 
 `study` measures a run folder and writes eval/<split>_robustness.json and figures/. changes holds shifts, turns, noise
 and the like, corruptions those of ImageNet-C; the attacks are optim/adversary.py's, which training uses too. Subject is

@@ -16,8 +16,8 @@ from cnnjax.evaluation import metrics, views
 from cnnjax.optim import ATTACKS, LOSSES, adversaries, probabilities
 from cnnjax.robustness.changes import CHANGES
 from cnnjax.robustness.corruptions import CORRUPTIONS
+from cnnjax.runs.run import Run
 from cnnjax.training.step import as_targets
-from cnnjax.training.trained import Run
 
 SEED = 0
 """Of every draw: two runs are measured with the same shifts, the same noise and the same random starts."""
@@ -90,17 +90,17 @@ class Subject:
 
     @functools.cached_property
     def _frame(self) -> Callable[..., Array]:
-        config, parts, dataset = self.run.config, self.run.parts, self.run.dataset
+        config, dataset = self.run.config, self.run.dataset
         pipeline = eval_pipeline(
             as_levels(config.augment),
             statistics=dataset.statistics,
-            input_size=parts.model.input_size[:2],
+            input_size=self.run.model.input_size[:2],
             views=views.single,
         )
         return jax.jit(lambda images, sizes: pipeline(images, sizes)[0])
 
     def _logits(self, variables: Tree, levels: Array) -> Array:
-        return self.run.parts.model.apply(variables, self.run.parts.normalise(levels))
+        return self.run.model.apply(variables, self.run.inference.normalise(levels))
 
     @functools.cached_property
     def _probabilities(self) -> Callable[..., Array]:
@@ -118,7 +118,7 @@ class Subject:
 
     @functools.cached_property
     def _attack(self) -> Callable[..., Array]:
-        loss, width = LOSSES[self.run.config.train.loss], self.run.parts.model.num_classes
+        loss, width = LOSSES[self.run.config.train.loss], self.run.model.num_classes
 
         def attack(
             variables: Tree,

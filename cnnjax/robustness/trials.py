@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from cnnjax.core import files, keys, logs
 from cnnjax.core.arrays import Array, Batch
@@ -25,9 +26,9 @@ from cnnjax.robustness import figures
 from cnnjax.robustness.changes import CHANGES
 from cnnjax.robustness.corruptions import CORRUPTIONS, SMALL
 from cnnjax.robustness.subject import SEED, Subject
-from cnnjax.training.assemble import loader
-from cnnjax.training.measure import check_one_view, data_of, evaluation_size, network, split_of
-from cnnjax.training.trained import Which, open_run
+from cnnjax.runs.evaluator import check_one_view, data_of, evaluation_size, network, split_of
+from cnnjax.runs.run import Which, open_run
+from cnnjax.training.build import loader
 
 CORRUPTED = "corruptions"
 """What `tests` calls all of CORRUPTIONS together."""
@@ -65,12 +66,13 @@ def study(
     checkpoint: Which | None = None,
     data_dir: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    mesh: Mesh | None = None,
 ) -> dict[str, Any]:
     """Measures a run, and writes eval/<split>_robustness.json, figures/robustness.png and figures/adversaries_*.png.
 
     Args:
       workdir: the run folder.
-      split: as of `run.evaluate`.
+      split: as of `actions.evaluate`.
       count: how many pictures of the split, drawn once and for all.
       tests: names of CHANGES, and "corruptions" for those of ImageNet-C; None: all, or none if attacks are named.
       attacks: names of ATTACKS; None: fgsm and pgd, or none if tests are named.
@@ -78,7 +80,7 @@ def study(
       steps: of pgd and pgd_l2; None: 10.
       target: class that the attacks lead to, or least_likely: each picture's least likely one; None: away from the
         right one.
-      checkpoint, data_dir, overrides: as of `run.evaluate`.
+      checkpoint, data_dir, overrides, mesh: as of `actions.evaluate`.
 
     Returns:
       split, count, checkpoint, step, params_digest, clean {top1, log_loss}, changes {name: {unit, strengths, top1,
@@ -90,7 +92,7 @@ def study(
     tests, attacks = list(tests or ()), list(attacks or ())
     _check(tests, attacks, epsilons, steps, target)
     check_one_view(overrides)
-    mesh = make_mesh()
+    mesh = mesh or make_mesh()
     run = open_run(workdir, checkpoint=checkpoint, overrides=overrides)
     if target not in (None, LEAST_LIKELY):
         run.index(target)
@@ -108,7 +110,7 @@ def study(
     rows = [{"index": i, "mask": mask, "position": i.astype(np.uint32)} for i, mask in batches(len(chosen), size)]
     means = _measure(subject, source, rows, trials)
     report: dict[str, Any] = {"split": pictures.name, "count": len(chosen), **network(run)}
-    report |= _arranged(means, trials, tests, attacks, steps, target, run.parts.model.input_size)
+    report |= _arranged(means, trials, tests, attacks, steps, target, run.model.input_size)
     folder = RunDir(workdir)
     files.write_json(folder.evaluation(f"{pictures.name}_robustness"), report)
     try:
@@ -201,7 +203,7 @@ def _trials(
     trials = {"clean": Trial((0.0,), lambda batch, _: batch["levels"])}
     trials |= {name: Trial(CHANGES[name].strengths, changed(name)) for name in tests if name != CORRUPTED}
     if CORRUPTED in tests:
-        channels = run.parts.model.input_size[2]
+        channels = run.model.input_size[2]
         fitting = [name for name, item in CORRUPTIONS.items() if item.channels in (None, channels)]
         trials |= {f"{CORRUPTED}/{name}": Trial((1, 2, 3, 4, 5), corrupted(name)) for name in fitting}
     for name in attacks:

@@ -1,12 +1,13 @@
 """Checkpoints: asynchronous, atomic, checked leaf by leaf, and restored onto whatever devices are at hand.
 
-The best one (by val/top1, ties: the earlier) and the last are kept. orbax restores a flipped bit without a word, so
-every checkpoint carries the CRC-32 of its leaves. This file is the only importer of orbax.
+The best one (by val/top1, of equal ones the lower val/loss) and the last are kept. orbax restores a flipped bit
+without a word, so every checkpoint carries the CRC-32 of its leaves. This file is the only importer of orbax.
 """
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from cnnjax.core import trees
+from cnnjax.core.arrays import Tree
 from cnnjax.core.errors import UserError
 from cnnjax.training.state import Progress, TrainState
 
@@ -120,25 +122,52 @@ class Checkpoints:
           UserError: the files are damaged, or belong to another model.
         """
         progress, checksums = self._meta(step)
-        shapes = {path: (tuple(leaf.shape), leaf.dtype) for path, leaf in trees.flatten(like).items()}
-        if sorted(shapes) != sorted(checksums):
-            raise UserError(
-                f"checkpoint {step} in {self._folder} holds another model or optimiser than config.json says"
-            )
-        empty = {path: np.empty(shape, dtype) for path, (shape, dtype) in shapes.items()}
-        try:
-            saved = self._open().restore(
-                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(trees.unflatten(empty)))
-            )
-        except Exception as error:
-            raise _unreadable(self._folder, step, error) from error
-        leaves = trees.flatten(saved.state)
-        for path, checksum in trees.checksums(saved.state).items():
-            if checksum != checksums[path]:
-                raise _unreadable(self._folder, step, ValueError(f"{path} has changed on disk"))
+        shapes = trees.flatten(like)
+        self._check_paths(step, shapes, checksums)
+        leaves = self._leaves(step, shapes, checksums, ocp.args.StandardRestore)
         paths, structure = jax.tree_util.tree_flatten_with_path(like)
         ordered = [leaves[path] for path in (trees.path_name(entry) for entry, _ in paths)]
         return jax.device_put(jax.tree.unflatten(structure, ordered), sharding), progress
+
+    def restore_variables(self, step: int, like: Tree) -> tuple[Tree, Progress]:
+        """Returns what evaluation uses of a checkpoint, in host memory: the running average where there is one.
+
+        The state of the optimizer, often twice as large, is not read.
+
+        Args:
+          like: {"params", "batch_stats"} of the right shapes.
+
+        Raises:
+          UserError: as `restore`.
+        """
+        progress, checksums = self._meta(step)
+        prefix = "average/" if any(path.startswith("average/") for path in checksums) else ""
+        shapes = {f"{prefix}{path}": leaf for path, leaf in trees.flatten(like).items()}
+        kept = {path for path in checksums if path.startswith(prefix or ("params/", "batch_stats/"))}
+        self._check_paths(step, shapes, kept)
+        leaves = self._leaves(step, shapes, checksums, functools.partial(ocp.args.PyTreeRestore, partial_restore=True))
+        found = trees.unflatten({path.removeprefix(prefix): leaf for path, leaf in leaves.items()})
+        return {"params": found.get("params", {}), "batch_stats": found.get("batch_stats", {})}, progress
+
+    def _check_paths(self, step: int, shapes: Iterable[str], saved: Iterable[str]) -> None:
+        if sorted(shapes) != sorted(saved):
+            raise UserError(
+                f"checkpoint {step} in {self._folder} holds another model or optimiser than config.json says"
+            )
+
+    def _leaves(
+        self, step: int, shapes: dict[str, Any], checksums: dict[str, int], restore: Callable[..., Any]
+    ) -> dict[str, Any]:
+        """Reads the leaves of these paths and holds each against its checksum."""
+        empty = {path: np.empty(leaf.shape, leaf.dtype) for path, leaf in shapes.items()}
+        try:
+            saved = self._open().restore(step, args=ocp.args.Composite(state=restore(trees.unflatten(empty)))).state
+        except Exception as error:
+            raise _unreadable(self._folder, step, error) from error
+        for path, checksum in trees.checksums(saved).items():
+            if checksum != checksums[path]:
+                raise _unreadable(self._folder, step, ValueError(f"{path} has changed on disk"))
+        return trees.flatten(saved)
 
 
 def _unreadable(folder: Path, step: int, error: Exception) -> UserError:

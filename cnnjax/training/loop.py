@@ -14,24 +14,24 @@ step at which something is logged, validated or saved.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jax
 import numpy as np
 
-from cnnjax.config import Experiment, Train
+from cnnjax.config import Experiment, TrainConfig
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import RunError, Stopped
 from cnnjax.core.logs import progress as progress_bar
 from cnnjax.core.meters import Stopwatch, Trace, next_batch
 from cnnjax.optim import schedules
+from cnnjax.training.callbacks import Callback, Record
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.state import Progress, TrainState
 from cnnjax.training.stop import StopRequest
 
-Record = dict[str, Any]
 ALL_DONE, BUDGET_SPENT = "all steps done", "time budget spent"
 SHORTEST_PAUSE = 10  # seconds: epochs shorter than this share a checkpoint
 
@@ -46,7 +46,7 @@ class Length:
     eval_every: float
 
     @classmethod
-    def of(cls, config: Train, *, pictures: int, batch_size: int) -> "Length":
+    def of(cls, config: TrainConfig, *, pictures: int, batch_size: int) -> "Length":
         """The last epoch's last batch is taken whole: steps = ceil(epochs * n / B)."""
         steps = config.steps or math.ceil(config.epochs * pictures / batch_size - 1e-9)
         # The few pictures of train.overfit make epochs of a few steps, which nobody wants to validate and save.
@@ -91,18 +91,18 @@ class Loop:
       step: compiled f(state, batch) -> (state, scalars), state donated; scalars [most] where it takes several steps.
       validate: f(state) -> {"val/loss", "val/top1"}, or None without a validation split.
       decide: f(progress, validation, step) -> reason to finish or ""; it updates progress (best, patience, plateau).
-      sinks: each is called with every record.
+      callback: is called with every record and at every checkpoint.
       trace: of some of the steps.
       most: steps a dispatch.
     """
 
-    config: Train
+    config: TrainConfig
     length: Length
     step: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
     validate: Callable[[TrainState], dict[str, float]] | None
     decide: Callable[[Progress, dict[str, float], int], str]
     checkpoints: Checkpoints
-    sinks: Sequence[Callable[[Record], None]]
+    callback: Callback
     trace: Trace
     most: int = 1
 
@@ -154,6 +154,7 @@ class Loop:
                     progress.finished = progress.finished or BUDGET_SPENT
                 progress.seconds = time.monotonic() - began
                 self.checkpoints.save(state, progress)
+                self.callback.on_checkpoint(step)
                 saved_at = time.monotonic()
                 if stop.signal:
                     self.checkpoints.wait()
@@ -184,8 +185,9 @@ class Loop:
         raise RunError(f"{what} is not finite at step {step} ({kept}); a lower config.optimizer.lr may help")
 
     def _emit(self, record: Record) -> None:
-        for sink in self.sinks:
-            sink(record)
+        self.callback.on_log(record)
+        if "val/loss" in record:
+            self.callback.on_validate(record)
 
 
 class _Window:
@@ -233,29 +235,15 @@ def _scaled(state: TrainState, progress: Progress) -> TrainState:
     return state
 
 
-def line(record: Record) -> str:
-    """Returns a record as the line that people read while they wait."""
-    parts = [
-        f"step {record['step']:,}",
-        f"epoch {record['epoch']:.2f}",
-        f"loss {record['train/loss']:.4f}",
-        f"top-1 {record['train/top1']:.2%}",
-    ]
-    if "val/top1" in record:
-        parts += [f"| validation loss {record['val/loss']:.4f}", f"top-1 {record['val/top1']:.2%} |"]
-    parts += [f"lr {record['lr']:.3g}", f"{record['images_per_s']:,.0f} images/s"]
-    if "dead_relu" in record:
-        parts.append(f"dead ReLU {record['dead_relu']:.1%}")
-    return "  ".join(parts)
-
-
 def decide(config: Experiment, progress: Progress, validation: dict[str, float], step: int) -> str:
     """What a validation decides: best so far, patience, plateau. Returns why the run ends here, or ""."""
     if not validation:
         return ""
     progress.stale += 1
-    if validation["val/top1"] > progress.best:
-        progress.best, progress.best_step, progress.stale = validation["val/top1"], step, 0
+    top1, loss = validation["val/top1"], validation["val/loss"]
+    if (top1, -loss) > (progress.best, -progress.best_loss):
+        progress.stale = progress.stale if top1 == progress.best else 0
+        progress.best, progress.best_loss, progress.best_step = top1, loss, step
     if config.optimizer.schedule == "plateau":
         progress.plateau = schedules.plateau_update(progress.plateau, 1 - validation["val/top1"], config.optimizer)
         if progress.plateau["finished"]:

@@ -1,5 +1,6 @@
 """What a training run is at one step: arrays on the devices, and the few numbers that the loop decides by."""
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,8 @@ class Progress:
     """The host's side of the state: plain numbers, saved as JSON with every checkpoint.
 
     Attributes:
-      best: the best val/top1 so far, `best_step` the step it was reached at (ties: the earlier); -1 before the first.
+      best: the best val/top1 so far, `best_loss` the val/loss with it and `best_step` the step it was reached at; of
+        equal ones the lower loss, then the earlier. -1 before the first.
       stale: validations since then.
       plateau: the state of reduce-on-plateau.
       window: sums of the steps since the last log line, so that a resumed run writes the same line.
@@ -62,6 +64,7 @@ class Progress:
 
     best: float = -1.0
     best_step: int = -1
+    best_loss: float = sys.float_info.max
     stale: int = 0
     plateau: dict[str, Any] = field(default_factory=dict)
     window: dict[str, float] = field(default_factory=dict)

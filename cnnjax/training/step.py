@@ -1,8 +1,8 @@
-"""One training step and one evaluation step, as pure functions that are traced once."""
+"""One training step, as a pure function that is traced once."""
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -10,15 +10,15 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
-from cnnjax.config import Evaluate, Experiment
+from cnnjax.config import Experiment
 from cnnjax.core import keys
 from cnnjax.core.arrays import Array, Batch, Tree
 from cnnjax.core.mesh import by_batch, replicated
 from cnnjax.data.resident import take
-from cnnjax.evaluation import metrics
 from cnnjax.models import Model
 from cnnjax.optim import adversary, average, losses
 from cnnjax.optim.optimizers import sam_gradient
+from cnnjax.training.inference import Inference
 from cnnjax.training.state import TrainState
 
 EQUAL = 1e-5
@@ -27,27 +27,27 @@ EQUAL = 1e-5
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is made of, ready to be traced.
+    """What a training is made of, ready to be traced.
 
     Attributes:
+      inference: the model and what validation does with images.
+      schedule: f(step) -> learning rate.
       augment: f(images uint8, targets, positions, sizes) -> (float32 images, targets); the images are normalised, but
         levels of 0-255 where training attacks them first.
-      normalise: f(levels) -> what the model sees.
-      views: f(images uint8, sizes, scale) -> float32 [V, N, h, w, C], for evaluation.
-      schedule: f(step) -> learning rate.
-      look: how evaluation looks at a picture; one centre crop unless a run is opened to be evaluated otherwise.
       apart: the devices that each take the gradient of their own pictures, by `_gradient_apart`; None: XLA decides.
     """
 
     config: Experiment
-    model: Model
+    inference: Inference
     optimizer: Any
     schedule: Callable[[Array], Array]
     augment: Callable[..., tuple[Array, Array]]
-    normalise: Callable[[Array], Array]
-    views: Callable[..., Array]
-    look: Evaluate = field(default_factory=Evaluate)
     apart: Mesh | None = None
+
+    @property
+    def model(self) -> Model:
+        """Returns the model that is trained."""
+        return self.inference.model
 
 
 def as_targets(labels: Array, width: int) -> Array:
@@ -124,7 +124,7 @@ def _attack(
     variables = {"params": state.params, "batch_stats": state.batch_stats}
 
     def logits(pixels: Array) -> Array:
-        return parts.model.apply(variables, parts.normalise(255 * pixels))
+        return parts.model.apply(variables, parts.inference.normalise(255 * pixels))
 
     pixels = jnp.clip(levels / 255, 0, 1)  # AlexNet's PCA colour alone leaves the range
     moved = adversary.adversaries(
@@ -135,7 +135,7 @@ def _attack(
         steps=train.adversary_steps,
         keys=keys.per_picture(train.seed, "adversary", positions),
     )
-    return parts.normalise(255 * moved), {"top1": _hits(logits(pixels), targets).sum()}
+    return parts.inference.normalise(255 * moved), {"top1": _hits(logits(pixels), targets).sum()}
 
 
 def train_steps(state: TrainState, work: dict[str, Any], parts: Parts) -> tuple[TrainState, dict[str, Array]]:
@@ -248,37 +248,6 @@ def _hits(logits: Array, targets: Array) -> Array:
     heaviest = targets.max(1)
     # XLA may mix and smooth the targets once for each of the two and round differently, so equality would not do.
     return ((chosen >= heaviest * (1 - EQUAL)) & (heaviest > 0)).astype(jnp.float32)
-
-
-def eval_step(variables: Tree, batch: Batch, parts: Parts, temperature: float = 1.0) -> dict[str, Array]:
-    """Returns the metric sums of one batch; pictures whose mask is 0 are not counted."""
-    scores = predict_step(variables, batch, parts, temperature)
-    return metrics.sums(scores, batch["labels"], batch["mask"])
-
-
-def predict_step(variables: Tree, batch: Batch, parts: Parts, temperature: float = 1.0) -> Array:
-    """Returns probabilities float32 [N, K], averaged over the views of each picture.
-
-    The order is law: the logits of each view are divided by the temperature and become probabilities, which are
-    averaged.
-    """
-    logits = view_logits(variables, batch, parts)
-    return losses.probabilities(logits / temperature, parts.config.train.loss).mean(0)
-
-
-def view_logits(variables: Tree, batch: Batch, parts: Parts) -> Array:
-    """Returns the logits of every view of every picture, float32 [V, N, K], at one scale after the other."""
-    apply = parts.model.apply_dense if parts.look.views == "dense" else parts.model.apply
-    found = []
-    for scale in parts.look.scales:
-        images = parts.views(batch["images"], batch.get("sizes"), scale)
-        found.append(jax.lax.map(functools.partial(apply, variables), images))  # ten crops in the memory of one
-    return jnp.concatenate(found)
-
-
-def embed_step(variables: Tree, batch: Batch, parts: Parts) -> Array:
-    """Returns features float32 [N, F] (see `Model.embed`) of the first view of each picture, its centre."""
-    return parts.model.embed(variables, parts.views(batch["images"], batch.get("sizes"), 1.0)[0])
 
 
 def global_norm(tree: Tree) -> Array:

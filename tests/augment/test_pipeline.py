@@ -12,12 +12,12 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.augment import eval_pipeline, train_pipeline
-from cnnjax.config import Augment
+from cnnjax.config import AugmentConfig
 from cnnjax.core.errors import UserError
 from cnnjax.core.statistics import Statistics
 from cnnjax.evaluation.views import VIEWS
 
-EVERYTHING = Augment(
+EVERYTHING = AugmentConfig(
     preset="strong",
     pad=2,
     vertical_flip=True,
@@ -29,8 +29,8 @@ EVERYTHING = Augment(
     pca=0.1,
     erase=0.5,
 )
-RESIZED = Augment(crop="resized", flip=True, pca=0.1)
-UNIT = Augment(crop="center", normalize="unit")
+RESIZED = AugmentConfig(crop="resized", flip=True, pca=0.1)
+UNIT = AugmentConfig(crop="center", normalize="unit")
 
 
 def statistics(channels=3):
@@ -75,9 +75,9 @@ def test_draws_follow_seed_and_position(batch):
 
 def test_switching_one_operation_leaves_the_draws_of_the_others(batch):
     pictures, targets, positions = batch
-    cropped, _ = built(Augment(normalize="unit"))(pictures, targets, positions)
-    flipped, _ = built(Augment(normalize="unit", flip=True))(pictures, targets, positions)
-    erased, _ = built(Augment(normalize="unit", erase=1.0))(pictures, targets, positions)
+    cropped, _ = built(AugmentConfig(normalize="unit"))(pictures, targets, positions)
+    flipped, _ = built(AugmentConfig(normalize="unit", flip=True))(pictures, targets, positions)
+    erased, _ = built(AugmentConfig(normalize="unit", erase=1.0))(pictures, targets, positions)
     as_cropped, mirrored = ((np.asarray(flipped) == one).all((1, 2, 3)) for one in (cropped, cropped[:, :, ::-1]))
     assert (as_cropped != mirrored).all()
     assert as_cropped.any()
@@ -86,7 +86,7 @@ def test_switching_one_operation_leaves_the_draws_of_the_others(batch):
     # A picture of one grey shows brightness alone, whatever else moves its pixels about.
     grey = np.full_like(pictures, 100)
     alone, _ = built(dataclasses.replace(UNIT, brightness=0.5))(grey, targets, positions)
-    moved = Augment(
+    moved = AugmentConfig(
         normalize="unit", brightness=0.5, contrast=0.4, flip=True, vertical_flip=True, rotation=30, zoom=0.2
     )
     among_others, _ = built(moved)(grey, targets, positions)
@@ -122,8 +122,8 @@ def test_hue_turns_each_image_as_a_whole_behind_brightness(batch):
 
 def test_mixing_comes_last(batch):
     pictures, targets, positions = batch
-    plain, _ = built(Augment())(pictures, targets, positions)
-    mixed, mixed_targets = built(Augment(mixup=1.0))(pictures, targets, positions)
+    plain, _ = built(AugmentConfig())(pictures, targets, positions)
+    mixed, mixed_targets = built(AugmentConfig(mixup=1.0))(pictures, targets, positions)
     weight = np.diag(mixed_targets)[:, None, None, None]
     np.testing.assert_allclose(mixed, weight * plain + (1 - weight) * np.roll(plain, 1, 0), atol=1e-4)
     np.testing.assert_allclose(mixed_targets.sum(1), 1, atol=1e-6)
@@ -156,18 +156,18 @@ def test_devices_share_a_batch_without_talking(batch, config):
 
 def test_mixing_is_the_same_on_a_shared_batch(batch):
     sharding = NamedSharding(Mesh(np.asarray(jax.devices()), ("batch",)), PartitionSpec("batch"))
-    run = built(Augment(mixup=0.4, cutmix=1.0))
+    run = built(AugmentConfig(mixup=0.4, cutmix=1.0))
     for ours, expected in zip(run(*jax.device_put(batch, sharding)), run(*batch), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 def test_any_number_of_channels(batch):
     pictures = np.random.default_rng(0).integers(0, 256, (8, 20, 20, 13), np.uint8)
-    images, _ = built(Augment(preset="strong", pca=0.1, contrast=0.1), channels=13)(pictures, *batch[1:])
+    images, _ = built(AugmentConfig(preset="strong", pca=0.1, contrast=0.1), channels=13)(pictures, *batch[1:])
     assert images.shape == (8, 16, 16, 13)
     assert np.isfinite(images).all()
     with pytest.raises(UserError, match="hue is defined for RGB, the images have 13 channels"):
-        jax.eval_shape(built(Augment(hue=0.1), channels=13), pictures, *batch[1:])
+        jax.eval_shape(built(AugmentConfig(hue=0.1), channels=13), pictures, *batch[1:])
 
 
 @pytest.mark.parametrize("crop", ["random", "center", "resized"])
@@ -184,7 +184,7 @@ def test_plain_is_what_evaluation_sees(batch, crop):
 
 def test_evaluation_of_prepared_pictures_is_the_centre_crop(batch):
     run = eval_pipeline(
-        Augment(normalize="unit"), statistics=statistics(), input_size=(16, 16), views=VIEWS["ten_crop"]
+        AugmentConfig(normalize="unit"), statistics=statistics(), input_size=(16, 16), views=VIEWS["ten_crop"]
     )
     views = run(batch[0])
     assert views.shape == (10, 8, 16, 16, 3)
@@ -209,20 +209,20 @@ def test_training_takes_nothing_from_beyond_a_picture_on_its_canvas(crop):
     canvas = np.full((64, 40, 40, 3), 255, np.uint8)
     canvas[:, :22, :31] = 10
     sizes = np.full((64, 2), (22, 31), np.int32)
-    run = built(Augment(crop=crop, normalize="unit"))
+    run = built(AugmentConfig(crop=crop, normalize="unit"))
     images, _ = run(canvas, np.zeros((64, 2), np.float32), np.arange(64, dtype=np.int32), sizes)
     np.testing.assert_allclose(images, np.full((64, 16, 16, 3), 10 / 255), atol=1e-5)
 
 
 def test_pictures_smaller_than_the_input_are_refused_while_tracing(batch):
     sentence = "pictures are 20 x 20 but the model's input is 32 x 32; set config.data.resize and config.data.size"
-    for config in (Augment(), Augment(crop="center"), Augment(pad=5)):
+    for config in (AugmentConfig(), AugmentConfig(crop="center"), AugmentConfig(pad=5)):
         with pytest.raises(UserError, match=sentence):
             jax.eval_shape(train_pipeline(config, seed=0, statistics=statistics(), input_size=(32, 32)), *batch)
-    evaluation = eval_pipeline(Augment(), statistics=statistics(), input_size=(32, 32), views=VIEWS["single"])
+    evaluation = eval_pipeline(AugmentConfig(), statistics=statistics(), input_size=(32, 32), views=VIEWS["single"])
     with pytest.raises(UserError, match=sentence):
         jax.eval_shape(evaluation, batch[0])
-    padded = train_pipeline(Augment(pad=6), seed=0, statistics=statistics(), input_size=(32, 32))
+    padded = train_pipeline(AugmentConfig(pad=6), seed=0, statistics=statistics(), input_size=(32, 32))
     assert jax.eval_shape(padded, *batch)[0].shape == (8, 32, 32, 3)
 
 

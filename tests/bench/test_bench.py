@@ -15,13 +15,13 @@ from cnnjax.bench import measure, peaks
 from cnnjax.bench import plan as planning
 from cnnjax.bench.synthetic import dataset_of
 from cnnjax.cli import main
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, override
 from cnnjax.core.meters import input_bound
 from cnnjax.data.shards import Split
 from cnnjax.models import summary
-from cnnjax.recipes import override
 from cnnjax.run import train
-from cnnjax.training.assemble import build_model, resolve
+from cnnjax.training.build import resolve
+from cnnjax.training.inference import build_model
 
 BATCH, SHAPE = 16, (12, 12, 3)
 
@@ -30,11 +30,11 @@ BATCH, SHAPE = 16, (12, 12, 3)
 def config(tmp_path):
     """A recipe that states its shapes, whose data need not be there."""
     return Experiment(
-        data=Data(source=f"arrays:{tmp_path / 'noise.npz'}", batch_size=BATCH, val_fraction=0.2),
-        augment=Augment(flip=True, pad=2),
-        model=Model(name="plain:conv32 >> relu >> fc10", num_classes=4, input_size=SHAPE),
-        optimizer=Optimizer(name="sgd"),
-        train=Train(epochs=3, log_every=1, tensorboard=False),
+        data=DataConfig(source=f"arrays:{tmp_path / 'noise.npz'}", batch_size=BATCH, val_fraction=0.2),
+        augment=AugmentConfig(flip=True, pad=2),
+        model=ModelConfig(name="plain:conv32 >> relu >> fc10", num_classes=4, input_size=SHAPE),
+        optimizer=OptimizerConfig(name="sgd"),
+        train=TrainConfig(epochs=3, log_every=1, tensorboard=False),
     )
 
 
@@ -72,9 +72,7 @@ def test_every_recipe_that_states_its_shapes_can_be_made_up(path):
 
 
 @pytest.mark.parametrize("flags", [[], ["--augment"]])
-def test_synthetic_never_touches_the_data(recipe, config, tmp_path, capsys, flags, devices):
-    if flags:  # the other time on all devices
-        devices(1)
+def test_synthetic_never_touches_the_data(recipe, config, tmp_path, capsys, flags):
     before = listing(tmp_path)
     assert main(["bench", "--config", recipe, "--synthetic", *flags, "--steps", "3", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -100,12 +98,11 @@ def test_synthetic_never_touches_the_data(recipe, config, tmp_path, capsys, flag
 
 
 @pytest.mark.parametrize("most", [1, 4])
-def test_several_steps_a_dispatch_are_counted_one_by_one(config, pictures, most, devices):
+def test_several_steps_a_dispatch_are_counted_one_by_one(config, pictures, most, mesh):
     """As training takes them: the same operations a step, and the clock of all steps divided among them."""
-    devices(1)
     config = override(config, {"train.steps_per_dispatch": most, "train.log_every": 100, "data.loader": "resident"})
     began = time.perf_counter()
-    report = measure.bench(config, steps=6)
+    report = measure.bench(config, steps=6, mesh=mesh(1))
     assert 6 <= report["steps"] < 6 + most
     assert report["steps"] * report["step_ms"]["median"] < 1e3 * (time.perf_counter() - began)
     forward = 2 * summary.summarise(build_model(config)).macs * BATCH
@@ -122,13 +119,12 @@ def read_slowly(monkeypatch, seconds):
     monkeypatch.setattr(Split, "gather", slow)
 
 
-def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch, devices):
+def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch, mesh):
     """A read that sleeps 40 ms a batch bounds both numbers from outside, and is named with its remedy."""
     read_slowly(monkeypatch, 0.04)
-    devices(1)
     config = override(config, {"data.loader": "streamed", "data.threads": 1, "data.prefetch": 1})
     for input_only in (False, True):
-        report = measure.bench(config, input_only=input_only, steps=10)
+        report = measure.bench(config, input_only=input_only, steps=10, mesh=mesh(1))
         assert report["images_per_s"] < BATCH / 0.04 * 1.5, "a stall of the machine lets some batches queue up"
         assert report["images_per_s"] == pytest.approx(BATCH / report["step_ms"]["median"] * 1e3, rel=0.5)
         assert report["split"]["data_wait"] > 0.02
@@ -143,11 +139,10 @@ def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch, devices)
             assert "config.data.loader=resident" in told[-1]
 
 
-def test_training_says_once_that_it_waits(config, pictures, monkeypatch, tmp_path, capsys, devices):
+def test_training_says_once_that_it_waits(config, pictures, monkeypatch, tmp_path, capsys, mesh):
     read_slowly(monkeypatch, 0.05)
-    devices(1)
     config = override(config, {"data.threads": 1, "data.prefetch": 1})
-    train(override(config, {"data.loader": "streamed"}), tmp_path / "streamed")
+    train(override(config, {"data.loader": "streamed"}), tmp_path / "streamed", mesh=mesh(1))
     assert capsys.readouterr().err.count("input-bound") == 1
 
 
@@ -222,11 +217,14 @@ def test_plan(recipe, config, tmp_path, capsys):
         (["bench"], "--config is missing"),
         (["bench", "--config", "{recipe}", "--augment"], "give both"),
         (["bench", "--config", "{recipe}", "--synthetic", "--input_only"], "add --augment"),
-        (["bench", "--config", "{recipe}", "--synthetic", "--config.model.name=knn"], "knn trains nothing"),
+        (
+            ["bench", "--config", "{recipe}", "--synthetic", "--config.model.name=knn"],
+            "knn compares images and learns nothing",
+        ),
         (["bench", "--config", "{recipe}", "--synthetic", "--config.model.num_classes=none"], "from the data"),
         (["bench", "--config", "{recipe}", "--synthetic", "--config.data.batch_size=9"], "8 or 16"),
         (["bench", "--config", "{recipe}"], "noise.npz"),
-        (["plan", "--config", "{recipe}", "--config.model.name=knn"], "knn trains nothing"),
+        (["plan", "--config", "{recipe}", "--config.model.name=knn"], "knn compares images and learns nothing"),
         (["plan", "--config", "{recipe}", "--config.model.input_size=none"], "from the data"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else None,

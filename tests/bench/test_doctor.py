@@ -150,8 +150,11 @@ def test_canary_fails_where_its_fault_is_put_back(module, name, fault, canary, c
 def test_canary_fails_where_one_gradient_is_wrong(which, monkeypatch):
     form = getattr(plan, which)
     monkeypatch.setattr(plan, which, lambda case: lambda *arrays: 1.0001 * form(case)(*arrays))
-    rows = [canary.run("cpu") for canary in CANARIES if canary.name.startswith("convolution")]
-    assert len(rows) == 12
+    some = [
+        canary for canary in CANARIES if re.match("convolution, (3x3|1x1 to more|depthwise|two groups)", canary.name)
+    ]
+    rows = [canary.run("cpu") for canary in some]
+    assert len(rows) == 7
     assert not any(row["ok"] for row in rows)
 
 

@@ -37,7 +37,7 @@ def test_missing_name_offers_the_nearest(registry):
 
 def test_one_name_holds_one_thing(registry):
     registry.register("lenet5", 5)
-    with pytest.raises(ValueError, match="model lenet5 is registered twice"):
+    with pytest.raises(UserError, match="model lenet5 is registered already, by cnnjax; choose another name"):
         registry.register("lenet5", 6)
 
 

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageFile, ImageOps
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.errors import UserError
 from cnnjax.data import resize
 from cnnjax.data.decode import BadPictureError, decode, load
@@ -20,7 +20,7 @@ from cnnjax.data.listing import files_below, picture_files, read_file
 from cnnjax.data.resize import fit, resample
 from cnnjax.evaluation.views import VIEWS
 
-CONFIG = Data()
+CONFIG = DataConfig()
 SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "imagenet_sample"
 
 
@@ -138,7 +138,7 @@ def test_sixteen_bits_are_scaled_not_clipped():
     tifffile.imwrite(file, values)
     for content in (encoded(Image.fromarray(values), "PNG"), file.getvalue(), values, values.astype(">u2")):
         np.testing.assert_array_equal(read(content)[0, :, 0], [0, 1, 128, 255])
-    np.testing.assert_array_equal(read(values, config=Data(max_value=257))[0, :, 0], [0, 255, 255, 255])
+    np.testing.assert_array_equal(read(values, config=DataConfig(max_value=257))[0, :, 0], [0, 255, 255, 255])
 
 
 @pytest.mark.parametrize("orientation", range(10))
@@ -150,7 +150,7 @@ def test_exif_orientation(orientation):
     with Image.open(io.BytesIO(content)) as picture:
         upright = np.asarray(ImageOps.exif_transpose(picture))
     assert abs(read(content).astype(int) - upright).max() <= 2
-    reduced, _ = load(content, Data(resize="squash", size=(12, 10)), "picture", None)
+    reduced, _ = load(content, DataConfig(resize="squash", size=(12, 10)), "picture", None)
     assert abs(reduced.astype(int) - resample(upright, (12, 10))).mean() < 3
 
 
@@ -312,15 +312,15 @@ def test_a_bomb_is_refused_by_its_header(side, sentence, monkeypatch):
 
 
 def test_a_raised_limit_lets_large_pictures_through():
-    assert read(black_png(14000), config=Data(max_pixels=14000**2)).shape == (14000, 14000, 1)
+    assert read(black_png(14000), config=DataConfig(max_pixels=14000**2)).shape == (14000, 14000, 1)
 
 
 def test_limits_hold_before_decoding():
     for form in ("JPEG", "TIFF", "GIF"):
         with pytest.raises(BadPictureError, match=r"64 x 48 is more than config.data.max_pixels=3000"):
-            read(encoded(Image.fromarray(smooth()), form), config=Data(max_pixels=3000))
+            read(encoded(Image.fromarray(smooth()), form), config=DataConfig(max_pixels=3000))
     with pytest.raises(BadPictureError, match=r"more than config.data.max_bytes=100 bytes"):
-        read(encoded(Image.fromarray(smooth()), "PNG"), config=Data(max_bytes=100))
+        read(encoded(Image.fromarray(smooth()), "PNG"), config=DataConfig(max_bytes=100))
 
 
 # ---------------------------------------------------------------- the resize rule
@@ -336,7 +336,7 @@ def test_every_rule_against_opencv(channels, size):
         return cv2.resize(image, size[::-1], interpolation=how).reshape(*size, channels)
 
     def difference(rule, expected):
-        fitted, true = fit(image, Data(resize=rule, size=size))
+        fitted, true = fit(image, DataConfig(resize=rule, size=size))
         assert fitted.shape == (*size, channels)
         assert true == expected.shape[:2]
         assert not fitted[true[0] :].any()
@@ -362,7 +362,7 @@ def test_the_centre_is_cut_in_whole_pixels(height, width, how):
     resized = Image.fromarray(image).resize(size, Image.Resampling[how.upper()])
     left, top = (round((side - 58) / 2) for side in size)
     expected = np.asarray(resized.crop((left, top, left + 58, top + 58)))
-    fitted, _ = fit(image, Data(resize="center", size=(58, 58), interpolation=how))
+    fitted, _ = fit(image, DataConfig(resize="center", size=(58, 58), interpolation=how))
     np.testing.assert_array_equal(fitted, expected)
 
 
@@ -372,7 +372,7 @@ def test_a_crop_of_what_is_prepared_is_that_of_the_whole_picture(width, crop):
     """As torchvision's CenterCrop takes it, though half a margin is rounded twice."""
     image = np.random.default_rng(0).integers(0, 256, (58, width, 3), np.uint8)
     top, left = round((58 - crop) / 2), round((width - crop) / 2)
-    fitted, _ = fit(image, Data(resize="center", size=(58, 58), center_crop=(crop, crop)))
+    fitted, _ = fit(image, DataConfig(resize="center", size=(58, 58), center_crop=(crop, crop)))
     seen = VIEWS["single"](fitted[None], (crop, crop))[0, 0]
     np.testing.assert_array_equal(seen, image[top : top + crop, left : left + crop])
 
@@ -382,17 +382,17 @@ def test_a_crop_of_what_is_prepared_is_that_of_the_whole_picture(width, crop):
 def test_a_strip_does_not_become_huge(shape, size, monkeypatch):
     sizes = []
     monkeypatch.setattr(resize, "resample", lambda image, size, how: sizes.append(size) or resample(image, size, how))
-    assert fit(np.zeros(shape, np.uint8), Data(resize="center", size=size))[0].shape == (*size, shape[2])
+    assert fit(np.zeros(shape, np.uint8), DataConfig(resize="center", size=size))[0].shape == (*size, shape[2])
     assert np.prod(sizes[0]) <= 17 * max(size) ** 2
 
 
 def test_pad_shrinks_only_what_is_too_large():
-    canvas, true = fit(smooth(60, 90), Data(resize="pad", size=(100, 100)))
+    canvas, true = fit(smooth(60, 90), DataConfig(resize="pad", size=(100, 100)))
     assert true == (60, 90)
     np.testing.assert_array_equal(canvas[:60, :90], smooth(60, 90))
     assert not canvas[60:].any()
     assert not canvas[:, 90:].any()
-    canvas, true = fit(smooth(60, 90), Data(resize="pad", size=(30, 30)))
+    canvas, true = fit(smooth(60, 90), DataConfig(resize="pad", size=(30, 30)))
     assert true == (20, 30)
     assert canvas.shape == (30, 30, 3)
 
@@ -405,7 +405,7 @@ def test_none_leaves_it():
 
 def test_reduced_decoding_stays_close():
     content = encoded(Image.fromarray(smooth(480, 640)), "JPEG", quality=95)
-    rule = Data(resize="center", size=(64, 64))
+    rule = DataConfig(resize="center", size=(64, 64))
     reduced = decode(content, CONFIG, "picture", None, at_least=(64, 64))
     assert 128 <= reduced.shape[0] < 480, "smaller, but at least twice the size"
     quick, _ = load(content, rule, "picture", None)
@@ -418,7 +418,7 @@ def test_real_photographs_equal_pillow():
     for path in sorted(SAMPLE.glob("*/*"))[::4]:
         with Image.open(path) as picture:
             truth = np.asarray(ImageOps.exif_transpose(picture).convert("RGB")).astype(int)
-        content, rule = path.read_bytes(), Data(resize="center", size=(64, 64))
+        content, rule = path.read_bytes(), DataConfig(resize="center", size=(64, 64))
         image = decode(content, CONFIG, path.name, 3)
         assert abs(image - truth).max() <= 2
         assert abs(load(content, rule, path.name, 3)[0].astype(int) - fit(image, rule)[0]).mean() < 4
@@ -475,7 +475,7 @@ def test_sixteen_bits_of_any_file(ending):
     wide = image.astype(np.uint16) * 257
     np.testing.assert_array_equal(read(written_by_opencv(ending, wide[..., 0]))[..., 0], image[..., 0])
     np.testing.assert_array_equal(read(written_by_opencv(ending, wide)), image)
-    twelve, rule = smooth().astype(np.uint16) * 16, Data(max_value=4080)
+    twelve, rule = smooth().astype(np.uint16) * 16, DataConfig(max_value=4080)
     np.testing.assert_array_equal(read(written_by_opencv(ending, twelve[..., 0]), config=rule)[..., 0], image[..., 0])
     with pytest.raises(BadPictureError, match=r"needs config.data.max_value=65535; save it as plain TIFF"):
         read(written_by_opencv(ending, twelve), config=rule)
@@ -522,9 +522,9 @@ def test_pages_are_an_animation_unless_bands_are_asked_for():
 def test_many_bands_count_as_many_pictures():
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((40, 50, 120), np.uint8), photometric="minisblack", planarconfig="contig")
-    assert read(file.getvalue(), 120, Data(max_pixels=40 * 50 * 30)).shape == (40, 50, 120)
+    assert read(file.getvalue(), 120, DataConfig(max_pixels=40 * 50 * 30)).shape == (40, 50, 120)
     with pytest.raises(BadPictureError, match=r"is more than config.data.max_pixels"):
-        read(file.getvalue(), 120, Data(max_pixels=40 * 50 * 30 - 1))
+        read(file.getvalue(), 120, DataConfig(max_pixels=40 * 50 * 30 - 1))
 
 
 @pytest.mark.parametrize("form", ["TIFF", "PNG", "WEBP"])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cnnjax.config import Data, Experiment, Model
+from cnnjax.config import DataConfig, Experiment, ModelConfig
 from cnnjax.core import files
 from cnnjax.core.errors import UserError
 from cnnjax.data import prepare as prepare_data
@@ -47,7 +47,7 @@ def whole(dataset, name):
 
 
 def test_digits_are_split_as_promised():
-    dataset = prepare_data(Data(source="digits", test_fraction=0.2, val_fraction=0.125))
+    dataset = prepare_data(DataConfig(source="digits", test_fraction=0.2, val_fraction=0.125))
     assert dict(dataset.counts) == {"train": 1257, "val": 180, "test": 360}
     pooled = np.concatenate([dataset.split(name).labels for name in dataset.counts])
     for name in dataset.counts:
@@ -60,7 +60,7 @@ def test_digits_are_split_as_promised():
 def test_digits_pixels_and_statistics_are_exact():
     from sklearn.datasets import load_digits
 
-    dataset = prepare_data(Data(source="digits"))
+    dataset = prepare_data(DataConfig(source="digits"))
     images, split = whole(dataset, "train")
     numbers = [int(name.removeprefix("digits/")) for name in split.names]
     scans = load_digits()
@@ -78,17 +78,17 @@ def test_stratified_takes_exactly_so_many_by_largest_remainder():
 
 
 def test_fractions_of_zero_and_seeds(pictures):
-    config = Data(source=f"folder:{pictures}", val_fraction=0.0, test_fraction=0.0)
+    config = DataConfig(source=f"folder:{pictures}", val_fraction=0.0, test_fraction=0.0)
     assert dict(prepare_data(config).counts) == {"train": 60}
     splits = [
-        prepare_data(Data(source=f"folder:{pictures}", split_seed=seed)).split("test").names for seed in (0, 0, 1)
+        prepare_data(DataConfig(source=f"folder:{pictures}", split_seed=seed)).split("test").names for seed in (0, 0, 1)
     ]
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
 
 
 def test_colour_statistics_equal_numpy(pictures):
-    dataset = prepare_data(Data(source=f"folder:{pictures}"))
+    dataset = prepare_data(DataConfig(source=f"folder:{pictures}"))
     images, _ = whole(dataset, "train")
     pixels = images.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(dataset.statistics.mean, pixels.mean(0))
@@ -98,7 +98,7 @@ def test_colour_statistics_equal_numpy(pictures):
 
 
 def test_canvas_keeps_the_whole_picture_and_measures_only_it(pictures):
-    dataset = prepare_data(Data(source=f"folder:{pictures}", resize="pad", size=(40, 16)))
+    dataset = prepare_data(DataConfig(source=f"folder:{pictures}", resize="pad", size=(40, 16)))
     images, split = whole(dataset, "train")
     assert images.shape[1:] == (40, 16, 3)
     np.testing.assert_array_equal(split.sizes, np.tile([13, 16], (len(split), 1)))
@@ -107,10 +107,10 @@ def test_canvas_keeps_the_whole_picture_and_measures_only_it(pictures):
 
 
 def test_key_changes_with_what_changes_the_result(pictures):
-    config = Data(source=f"folder:{pictures}")
+    config = DataConfig(source=f"folder:{pictures}")
 
     def folder(**changes):
-        return prepare_data(Data(**{"source": config.source, **changes})).folder
+        return prepare_data(DataConfig(**{"source": config.source, **changes})).folder
 
     first = folder()
     assert folder(threads=1, prefetch=9, loader="streamed", batch_size=5) == first
@@ -120,15 +120,20 @@ def test_key_changes_with_what_changes_the_result(pictures):
     square = {"resize": "center", "size": (18, 18)}
     assert folder(**square, center_crop=(14, 14)) == folder(**square)
     assert folder(**square, center_crop=(12, 12)) != folder(**square)
-    assert prepare_data(Data(source=config.source, **square, center_crop=(12, 12))).reading.center_crop == (12, 12)
-    experiment = Experiment(data=Data(source=config.source, **square), model=Model("mlp", input_size=(12, 12, 3)))
+    assert prepare_data(DataConfig(source=config.source, **square, center_crop=(12, 12))).reading.center_crop == (
+        12,
+        12,
+    )
+    experiment = Experiment(
+        data=DataConfig(source=config.source, **square), model=ModelConfig("mlp", input_size=(12, 12, 3))
+    )
     assert prepare_data(experiment).folder == folder(**square, center_crop=(12, 12)), "what training prepares"
     (pictures / "ant" / "new.png").write_bytes((pictures / "ant" / "00.png").read_bytes())
     assert folder() != first
 
 
 def test_second_call_reads_nothing(pictures, monkeypatch):
-    config = Data(source=f"folder:{pictures}")
+    config = DataConfig(source=f"folder:{pictures}")
     first = prepare_data(config)
     monkeypatch.setattr(writer.Writer, "write", None)
     assert prepare_data(config) == first
@@ -138,7 +143,7 @@ def test_second_call_reads_nothing(pictures, monkeypatch):
 def test_shards_read_back_by_index(pictures, monkeypatch, store):
     monkeypatch.setattr(writer, "SHARD_BYTES", 7 * 20 * 24 * 3)
     monkeypatch.setattr(writer, "ENCODED_SHARD", 7)
-    dataset = prepare_data(Data(source=f"folder:{pictures}", store=store))
+    dataset = prepare_data(DataConfig(source=f"folder:{pictures}", store=store))
     split = dataset.split("train")
     assert len(dataset.shards["train"]) > 3
     for index in (0, 6, 7, len(split) - 1):
@@ -154,8 +159,8 @@ def test_shards_read_back_by_index(pictures, monkeypatch, store):
 
 def test_encoded_equals_pixels_to_the_bit(pictures):
     rule = {"source": f"folder:{pictures}", "resize": "center", "size": (8, 8)}
-    pixels = whole(prepare_data(Data(**rule, store="pixels")), "train")[0]
-    encoded = prepare_data(Data(**rule, store="encoded"))
+    pixels = whole(prepare_data(DataConfig(**rule, store="pixels")), "train")[0]
+    encoded = prepare_data(DataConfig(**rule, store="encoded"))
     np.testing.assert_array_equal(whole(encoded, "train")[0], pixels)
     records = b"".join(path.read_bytes() for path in encoded.folder.glob("*.array_record"))
     split = encoded.split("train")
@@ -165,7 +170,7 @@ def test_encoded_equals_pixels_to_the_bit(pictures):
 def test_arrays_can_be_encoded(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (30, 6, 5, 4), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(30) % 3)
-    dataset = prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}", store="encoded"))
+    dataset = prepare_data(DataConfig(source=f"arrays:{tmp_path / 'a.npz'}", store="encoded"))
     got, split = whole(dataset, "train")
     np.testing.assert_array_equal(got, images[[int(name.split("/")[1]) for name in split.names]])
 
@@ -174,7 +179,7 @@ def test_arrays_can_be_encoded(tmp_path):
 def test_broken_preparation_goes_on_and_ends_the_same(pictures, tmp_path, monkeypatch, store):
     monkeypatch.setattr(writer, "SHARD_BYTES", 5 * 20 * 24 * 3)
     monkeypatch.setattr(writer, "ENCODED_SHARD", 5)
-    config = Data(source=f"folder:{pictures}", store=store)
+    config = DataConfig(source=f"folder:{pictures}", store=store)
     unbroken = prepare_data(config, tmp_path / "unbroken")
     real, calls = writer.Writer._shard, []
 
@@ -200,7 +205,8 @@ def test_broken_preparation_goes_on_and_ends_the_same(pictures, tmp_path, monkey
 
 def test_killed_preparation_goes_on(tmp_path, monkeypatch):
     code = (
-        "from cnnjax.config import Data; from cnnjax.data import prepare; prepare(Data(source='fake:96x96x3,10'), {!r})"
+        "from cnnjax.config import DataConfig; from cnnjax.data import prepare; "
+        "prepare(DataConfig(source='fake:96x96x3,10'), {!r})"
     )
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     script = "from cnnjax.data import writer; writer.SHARD_BYTES = 100 * 27648; "
@@ -212,7 +218,7 @@ def test_killed_preparation_goes_on(tmp_path, monkeypatch):
     process.send_signal(signal.SIGKILL)
     process.wait()
     monkeypatch.setattr(writer, "SHARD_BYTES", 100 * 27648)
-    config = Data(source="fake:96x96x3,10")
+    config = DataConfig(source="fake:96x96x3,10")
     killed, unbroken = prepare_data(config, tmp_path / "killed"), prepare_data(config, tmp_path / "unbroken")
     assert contents(killed.folder) == contents(unbroken.folder)
     assert [path.name for path in (tmp_path / "killed" / "prepared").iterdir()] == [killed.folder.name]
@@ -232,7 +238,7 @@ def test_space_is_counted_while_nobody_else_writes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "require_space", require_space)
     with pytest.raises(UserError, match="no room"):
-        prepare_data(Data(), tmp_path / "data")
+        prepare_data(DataConfig(), tmp_path / "data")
     assert held == [1797 * 64 + (1 << 20)]
     assert list(tmp_path.iterdir()) == []
 
@@ -242,8 +248,8 @@ def test_bad_pictures_are_refused_or_left_out(pictures, capsys):
     content = (pictures / "cat" / "04.png").read_bytes()
     (pictures / "cat" / "04.png").write_bytes(content[:100])
     with pytest.raises(UserError, match=r"(notes.txt|04.png) is no whole picture .*bad_pictures=skip"):
-        prepare_data(Data(source=f"folder:{pictures}"))
-    dataset = prepare_data(Data(source=f"folder:{pictures}", bad_pictures="skip"))
+        prepare_data(DataConfig(source=f"folder:{pictures}"))
+    dataset = prepare_data(DataConfig(source=f"folder:{pictures}", bad_pictures="skip"))
     told = capsys.readouterr().err
     assert "left out 2 bad pictures, such as " in told
     assert told.count(".png") + told.count(".txt") == 1
@@ -256,7 +262,7 @@ def test_bad_pictures_are_refused_or_left_out(pictures, capsys):
 
 
 def test_what_was_trained_on_does_not_hang_on_times(pictures):
-    config = Data(source=f"folder:{pictures}")
+    config = DataConfig(source=f"folder:{pictures}")
     first = prepare_data(config)
     os.utime(pictures / "ant" / "00.png", (1, 1))
     touched = prepare_data(config)
@@ -265,7 +271,7 @@ def test_what_was_trained_on_does_not_hang_on_times(pictures):
     (pictures / "ant" / "00.png").write_bytes((pictures / "ant" / "02.png").read_bytes())
     assert prepare_data(config).digest != first.digest
     (pictures / "ant").rename(pictures / "aphid")
-    assert prepare_data(Data(source=config.source, channels=3)).digest != first.digest
+    assert prepare_data(DataConfig(source=config.source, channels=3)).digest != first.digest
 
 
 @pytest.mark.parametrize("remedy", ["mend", "skip", "limit"])
@@ -282,16 +288,16 @@ def test_a_bad_picture_late_costs_its_own_shard(pictures, tmp_path, monkeypatch,
     else:
         bad.write_bytes(whole[:50])
     with pytest.raises(UserError, match=r"20.png is no whole picture"):
-        prepare_data(Data(**rule), tmp_path / "data")
+        prepare_data(DataConfig(**rule), tmp_path / "data")
     if remedy == "mend":
         bad.write_bytes(whole)
     rule |= {"mend": {}, "skip": {"bad_pictures": "skip"}, "limit": {"max_bytes": 10_000}}[remedy]
     real, made = writer.Writer._shard, []
     monkeypatch.setattr(writer.Writer, "_shard", lambda self, *given: made.append(given[2]) or real(self, *given))
-    went_on = prepare_data(Data(**rule), tmp_path / "data")
+    went_on = prepare_data(DataConfig(**rule), tmp_path / "data")
     assert made == [10, 11], "of twelve shards those before the bad picture's are kept"
     assert [path.name for path in went_on.folder.parent.iterdir()] == [went_on.folder.name]
-    assert contents(went_on.folder) == contents(prepare_data(Data(**rule), tmp_path / "afresh").folder)
+    assert contents(went_on.folder) == contents(prepare_data(DataConfig(**rule), tmp_path / "afresh").folder)
 
 
 def test_other_options_begin_again_and_leave_nothing_behind(pictures, tmp_path, monkeypatch):
@@ -299,48 +305,50 @@ def test_other_options_begin_again_and_leave_nothing_behind(pictures, tmp_path, 
     (pictures / "cat" / "20.png").write_bytes(b"torn")
     rule = {"source": f"folder:{pictures}", "val_fraction": 0.0, "test_fraction": 0.0}
     with pytest.raises(UserError, match=r"20.png is no whole picture"):
-        prepare_data(Data(**rule), tmp_path / "data")
+        prepare_data(DataConfig(**rule), tmp_path / "data")
     with pytest.raises(UserError, match=r"is no whole picture .more than config.data.max_bytes=500"):
-        prepare_data(Data(**rule, max_bytes=500), tmp_path / "data")
+        prepare_data(DataConfig(**rule, max_bytes=500), tmp_path / "data")
     rule |= {"bad_pictures": "skip", "resize": "squash", "size": (16, 12)}
-    small = prepare_data(Data(**rule), tmp_path / "data")
+    small = prepare_data(DataConfig(**rule), tmp_path / "data")
     assert [path.name for path in small.folder.parent.iterdir()] == [small.folder.name]
-    assert contents(small.folder) == contents(prepare_data(Data(**rule), tmp_path / "afresh").folder)
+    assert contents(small.folder) == contents(prepare_data(DataConfig(**rule), tmp_path / "afresh").folder)
     with pytest.raises(UserError, match=r"20.png is no whole picture"):
-        prepare_data(Data(**rule | {"bad_pictures": "error"}), tmp_path / "data")
+        prepare_data(DataConfig(**rule | {"bad_pictures": "error"}), tmp_path / "data")
 
 
 def test_without_a_bad_picture_both_policies_are_one_set(pictures):
-    strict, lenient = (prepare_data(Data(source=f"folder:{pictures}", bad_pictures=bad)) for bad in ("error", "skip"))
+    strict, lenient = (
+        prepare_data(DataConfig(source=f"folder:{pictures}", bad_pictures=bad)) for bad in ("error", "skip")
+    )
     assert strict == lenient
 
 
 def test_the_data_folder_is_kept_by_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert prepare_data(Data(source="digits"), "data").folder.parent == tmp_path / "data" / "prepared"
+    assert prepare_data(DataConfig(source="digits"), "data").folder.parent == tmp_path / "data" / "prepared"
     monkeypatch.setenv("CNNJAX_DATA_DIR", "other")
-    assert prepare_data(Data(source="digits")).folder.parent == tmp_path / "other" / "prepared"
+    assert prepare_data(DataConfig(source="digits")).folder.parent == tmp_path / "other" / "prepared"
 
 
 def test_pictures_of_several_sizes_need_a_rule(pictures):
     Image.new("RGB", (50, 30)).save(pictures / "ant" / "99.png")
     with pytest.raises(UserError, match=r"(30 x 50|20 x 24), but .* (20 x 24|30 x 50).*config.data.resize=center"):
-        prepare_data(Data(source=f"folder:{pictures}"))
-    assert prepare_data(Data(source=f"folder:{pictures}", resize="squash", size=(16, 16))).shape == (16, 16, 3)
+        prepare_data(DataConfig(source=f"folder:{pictures}"))
+    assert prepare_data(DataConfig(source=f"folder:{pictures}", resize="squash", size=(16, 16))).shape == (16, 16, 3)
 
 
 def test_automatic_rule(pictures, tmp_path):
-    same = prepare_data(Data(source=f"folder:{pictures}", resize="auto"))
+    same = prepare_data(DataConfig(source=f"folder:{pictures}", resize="auto"))
     assert (same.reading.resize, same.reading.size, same.shape) == ("center", (20, 24), (20, 24, 3))
-    plain = prepare_data(Data(source=f"folder:{pictures}"))
+    plain = prepare_data(DataConfig(source=f"folder:{pictures}"))
     np.testing.assert_array_equal(whole(same, "train")[0], whole(plain, "train")[0])
     for path in pictures.rglob("*.*"):
         with Image.open(path) as picture:
             grown = picture.resize((120, 70 + int(path.stem)))
         grown.save(path)
-    mixed = prepare_data(Data(source=f"folder:{pictures}", resize="auto"))
+    mixed = prepare_data(DataConfig(source=f"folder:{pictures}", resize="auto"))
     assert (mixed.reading.resize, mixed.reading.size, mixed.shape) == ("center", (64, 64), (64, 64, 3))
-    assert prepare_data(Data(source=f"folder:{pictures}", resize="center", size=(64, 64))) == mixed
+    assert prepare_data(DataConfig(source=f"folder:{pictures}", resize="center", size=(64, 64))) == mixed
 
 
 @pytest.mark.parametrize("store", ["pixels", "encoded"])
@@ -350,7 +358,7 @@ def test_a_shard_without_a_good_picture(pictures, monkeypatch, store):
     for number in range(5, 15):
         (pictures / "bee" / f"{number:02d}.{'jpg' if number % 2 else 'png'}").write_bytes(b"torn")
     rule = {"store": store, "val_fraction": 0.0, "test_fraction": 0.0, "bad_pictures": "skip"}
-    dataset = prepare_data(Data(source=f"folder:{pictures}", **rule))
+    dataset = prepare_data(DataConfig(source=f"folder:{pictures}", **rule))
     assert 0 in dataset.shards["train"]
     images, split = whole(dataset, "train")
     assert len(split) == len(split.names) == 50
@@ -364,14 +372,14 @@ def test_a_set_without_a_good_picture_is_refused(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1").write_bytes(b"torn")
     with pytest.raises(UserError, match="has no whole picture"):
-        prepare_data(Data(source=f"folder:{tmp_path}", bad_pictures="skip", val_fraction=0.0, test_fraction=0.0))
+        prepare_data(DataConfig(source=f"folder:{tmp_path}", bad_pictures="skip", val_fraction=0.0, test_fraction=0.0))
 
 
 def test_several_labels_stay_with_their_pictures(tmp_path):
     rng = np.random.default_rng(0)
     images, marks = rng.random((40, 6, 5)), rng.integers(0, 2, (40, 3))
     np.savez(tmp_path / "a.npz", images=images, labels=marks)
-    dataset = prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}"))
+    dataset = prepare_data(DataConfig(source=f"arrays:{tmp_path / 'a.npz'}"))
     assert dataset.multi_label
     for name in dataset.counts:
         got, split = whole(dataset, name)
@@ -400,7 +408,7 @@ def test_only_so_many_pictures_are_under_way(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "ThreadPoolExecutor", Watched)
     monkeypatch.setattr(writer, "progress", tick)
     np.savez(tmp_path / "a.npz", images=np.zeros((400, 4, 4), np.uint8), labels=np.arange(400) % 2)
-    prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}", threads=3), tmp_path)
+    prepare_data(DataConfig(source=f"arrays:{tmp_path / 'a.npz'}", threads=3), tmp_path)
     assert most[0] == 2 * 3
 
 
@@ -408,7 +416,7 @@ def test_only_so_many_pictures_are_under_way(tmp_path, monkeypatch):
 def test_real_photographs(tmp_path):
     """100 ImageNet files, one a class, of all sizes, 12 of them grey and two with an EXIF orientation."""
     rule = {"resize": "center", "size": (64, 64), "channels": 3, "val_fraction": 0.0, "test_fraction": 0.0}
-    dataset = prepare_data(Data(source=f"folder:{SHARED / 'imagenet_sample'}", **rule))
+    dataset = prepare_data(DataConfig(source=f"folder:{SHARED / 'imagenet_sample'}", **rule))
     images, split = whole(dataset, "train")
     assert images.shape == (100, 64, 64, 3)
     assert split.labels.tolist() == list(range(100))
@@ -425,18 +433,18 @@ def test_real_photographs(tmp_path):
 def test_a_data_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot be written .*name another folder with --data_dir"):
-        prepare_data(Data(source="digits"), tmp_path / "file")
+        prepare_data(DataConfig(source="digits"), tmp_path / "file")
 
 
 def test_no_space(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("cnnjax.core.files.shutil.disk_usage", lambda path: type("usage", (), {"free": 10}))
     with pytest.raises(UserError, match="MiB are free; make room or name another folder with --data_dir"):
-        prepare_data(Data(source=f"folder:{pictures}"), tmp_path / "data")
+        prepare_data(DataConfig(source=f"folder:{pictures}"), tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
 def test_description_survives_json(pictures):
-    dataset = prepare_data(Data(source=f"folder:{pictures}"))
+    dataset = prepare_data(DataConfig(source=f"folder:{pictures}"))
     assert Dataset.from_json(dataset.to_json()) == dataset
     with pytest.raises(UserError, match=r"no split tests; did you mean test\?"):
         dataset.split("tests")
@@ -446,20 +454,20 @@ def test_new_class_names_or_shapes_are_another_data_set(pictures, tmp_path):
     def table(*names):
         rows = [f"{path.relative_to(pictures)},{names[i % 2]}" for i, path in enumerate(sorted(pictures.rglob("*.*g")))]
         (pictures / "list.csv").write_text("\n".join(rows))
-        return prepare_data(Data(source=f"table:{pictures / 'list.csv'}")).class_names
+        return prepare_data(DataConfig(source=f"table:{pictures / 'list.csv'}")).class_names
 
     assert table("cat", "dog") == ("cat", "dog")
     assert table("lion", "wolf") == ("lion", "wolf")
     flat = np.arange(30 * 32, dtype=np.uint8)
     for shape in ((4, 8), (8, 4)):
         np.savez(tmp_path / "a.npz", images=flat.reshape(30, *shape), labels=np.arange(30) % 2)
-        assert prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}")).shape == (*shape, 1)
+        assert prepare_data(DataConfig(source=f"arrays:{tmp_path / 'a.npz'}")).shape == (*shape, 1)
 
 
 def test_two_runs_at_once_prepare_it_once(tmp_path):
     code = (
-        "import sys; from cnnjax.config import Data; from cnnjax.data import prepare; "
-        "print(prepare(Data(source='fake:64x64x3,10'), sys.argv[1]).digest)"
+        "import sys; from cnnjax.config import DataConfig; from cnnjax.data import prepare; "
+        "print(prepare(DataConfig(source='fake:64x64x3,10'), sys.argv[1]).digest)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     options = {"env": {**os.environ, "PYTHONPATH": os.getcwd()}, "text": True, "stdout": subprocess.PIPE}
@@ -482,6 +490,22 @@ def test_large_pictures_are_worked_on_one_by_one(tmp_path, monkeypatch):
     monkeypatch.setattr(writer.Writer, "_chunk", counted)
     for side in (8, 100):
         np.savez(tmp_path / "a.npz", images=np.zeros((50, side, side), np.uint8), labels=np.arange(50) % 2)
-        prepare_data(Data(source=f"arrays:{tmp_path / 'a.npz'}"), tmp_path)
+        prepare_data(DataConfig(source=f"arrays:{tmp_path / 'a.npz'}"), tmp_path)
     assert max(length for shape, length in lengths if shape[0] == 8) == 32
     assert max(length for shape, length in lengths if shape[0] == 100) == 2
+
+
+@pytest.mark.parametrize("first_gray", [True, False])
+def test_gray_and_color_images_together_are_color(tmp_path, capsys, first_gray):
+    """Whichever comes first; of a hundred images a single one with color counts."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(50):
+            color = (name, number) == (("b", 37) if first_gray else ("a", 0))
+            pixels = rng.integers(0, 256, (6, 7, 3) if color else (6, 7), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "set" / name / f"{number:02}.png")
+    dataset = prepare_data(DataConfig(source=f"folder:{tmp_path / 'set'}"))
+    assert dataset.shape == (6, 7, 3)
+    assert "some images are gray and some have color; all are taken as RGB" in capsys.readouterr().err
+    assert prepare_data(DataConfig(source=f"folder:{tmp_path / 'set'}", channels=1)).shape == (6, 7, 1)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.errors import UserError
 from cnnjax.data import prepare, writer
 from cnnjax.data.shards import Dataset
@@ -18,7 +18,7 @@ def prepared(request, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "ENCODED_SHARD", 7)
     images = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(40) % 4)
-    config = Data(source=f"arrays:{tmp_path / 'a.npz'}", store=request.param, val_fraction=0.0, test_fraction=0.0)
+    config = DataConfig(source=f"arrays:{tmp_path / 'a.npz'}", store=request.param, val_fraction=0.0, test_fraction=0.0)
     return prepare(config, tmp_path / "data"), images
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.errors import UserError
 from cnnjax.data.decode import BadPictureError
 from cnnjax.data.sources import named, open_source
@@ -26,7 +26,7 @@ from cnnjax.data.sources.named import HOMES, Home
 
 
 def source(text, data_dir=Path("/nonexistent"), **options):
-    return open_source(Data(source=text, **options), data_dir)
+    return open_source(DataConfig(source=text, **options), data_dir)
 
 
 def picture(path, level=100):
@@ -516,7 +516,7 @@ def test_pinned_digests_are_those_of_the_real_files():
     if not folder.is_dir():
         pytest.skip("the real MNIST files are not beside the checkout")
     for kind, classes in (("mnist", 10), ("fashion_mnist", 10)):
-        found = named.open_source(kind, "", Data(), folder)
+        found = named.open_source(kind, "", DataConfig(), folder)
         assert {name: len(part.labels) for name, part in found.splits.items()} == {"train": 60000, "test": 10000}
         assert len(np.unique(found.splits["train"].labels)) == classes
 

@@ -4,14 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from cnnjax.config import Augment, Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 from cnnjax.core.rundir import RunDir
 from cnnjax.core.statistics import Statistics
 from cnnjax.data import Dataset
 from cnnjax.models.inside import open_up
-from cnnjax.training.assemble import assemble
-from cnnjax.training.loop import Length
-from cnnjax.training.trained import Run
+from cnnjax.runs.run import Run
+from cnnjax.training.inference import build_inference
 
 PLANTED = "plain:conv2 >> relu >> gap"
 SQUARE = (slice(5, 11), slice(12, 18))
@@ -23,11 +22,12 @@ def make_run(name, input_size, *, classes=("no", "yes"), augment=None, variables
     rule = {"resize": "none", "size": None} | data
     size = rule["size"] or input_size[:2]
     config = Experiment(
-        data=Data(source="converted", batch_size=4, channels=channels, **rule),
-        augment=augment or Augment(crop="center", normalize="fixed", mean=(0.0,) * channels, std=(255.0,) * channels),
-        model=Model(name=name, num_classes=len(classes), input_size=input_size),
-        optimizer=Optimizer(lr=0.0),
-        train=Train(steps=1),
+        data=DataConfig(source="converted", batch_size=4, channels=channels, **rule),
+        augment=augment
+        or AugmentConfig(crop="center", normalize="fixed", mean=(0.0,) * channels, std=(255.0,) * channels),
+        model=ModelConfig(name=name, num_classes=len(classes), input_size=input_size),
+        optimizer=OptimizerConfig(lr=0.0),
+        train=TrainConfig(steps=1),
     )
     variance = tuple(map(tuple, np.eye(channels).tolist()))
     statistics = Statistics((127.5,) * channels, (60.0,) * channels, variance, (1.0,) * channels, variance)
@@ -35,9 +35,9 @@ def make_run(name, input_size, *, classes=("no", "yes"), augment=None, variables
     dataset = Dataset(
         RunDir(folder).root, classes, False, {}, (*size, channels), "pixels", reading, statistics, "", (), {}
     )
-    parts = assemble(config, dataset, Length(1, 1, 1, 1.0))
-    variables = parts.model.init(jax.random.key(0)) if variables is None else variables
-    return Run(config, dataset, parts, variables, 0, "last", RunDir(folder))
+    inference = build_inference(config, dataset)
+    variables = inference.model.init(jax.random.key(0)) if variables is None else variables
+    return Run(config, dataset, inference, variables, 0, "last", RunDir(folder))
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def planted():
     """(model, variables, image): channel 0 marks the square of a 24 x 24 picture, and class 1 likes it."""
     image = np.zeros((1, 24, 24, 1), np.float32)
     image[(0, *SQUARE)] = 1
-    model = open_up(make_run(PLANTED, (24, 24, 1)).parts.model)
+    model = open_up(make_run(PLANTED, (24, 24, 1)).model)
     kernel = np.zeros((3, 3, 1, 2), np.float32)
     kernel[..., 0] = 1 / 9
     variables = {

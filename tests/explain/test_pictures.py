@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax.config import Augment
+from cnnjax.config import AugmentConfig
 from cnnjax.core.errors import UserError
 from cnnjax.explain import drawing, pictures
 from cnnjax.explain.methods import Explainer, attribute
@@ -24,7 +24,7 @@ RULES = {
 def test_the_place_is_where_the_pipeline_looks(rule):
     """A ramp comes out as a ramp, so the levels that the net sees tell where they came from."""
     data, augment = RULES[rule]
-    run = make_run("plain:conv1 >> relu", (24, 24, 1), augment=Augment(**augment, **FIXED), **data)
+    run = make_run("plain:conv1 >> relu", (24, 24, 1), augment=AugmentConfig(**augment, **FIXED), **data)
     height, width = 60, 80
     for axis, side in ((0, height), (1, width)):
         ramp = 3.0 * (np.arange(side) + 0.5)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnnjax.cli import main
-from cnnjax.config import Data, Experiment, Model, Train
+from cnnjax.config import DataConfig, Experiment, ModelConfig, TrainConfig
 from cnnjax.explain import METHODS, Explainer, receptive_fields
 from cnnjax.explain.study import study
 from cnnjax.models import create_model
@@ -27,9 +27,11 @@ def trained(tmp_path_factory):
             pixels = rng.integers(level, level + 60, (16, 20, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / "pets" / name / f"{number}.png")
     config = Experiment(
-        data=Data(source=f"folder:{folder / 'pets'}", resize="pad", size=(12, 12), batch_size=8, val_fraction=0.1),
-        model=Model(name="plain:conv4 >> relu >> gap"),
-        train=Train(steps=2, tensorboard=False),
+        data=DataConfig(
+            source=f"folder:{folder / 'pets'}", resize="pad", size=(12, 12), batch_size=8, val_fraction=0.1
+        ),
+        model=ModelConfig(name="plain:conv4 >> relu >> gap"),
+        train=TrainConfig(steps=2, tensorboard=False),
     )
     train(config, folder / "run", data_dir=folder / "data")
     return folder / "run", folder / "pets"

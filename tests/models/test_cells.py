@@ -8,11 +8,12 @@ import pytest
 from flax import linen as nn
 
 from cnnjax import recipes
+from cnnjax.config import override
 from cnnjax.core.errors import UserError
 from cnnjax.models import create_model
 from cnnjax.models.blocks import DropPath
 from cnnjax.models.cells import SLIM, Cell, Plan
-from cnnjax.training.assemble import build_model
+from cnnjax.training.inference import build_model
 
 
 def rates(model):
@@ -41,7 +42,7 @@ def test_paths_of_the_last_cell_are_dropped_at_the_rate_of_the_recipe():
     with pytest.raises(UserError, match=r"drop_path=0\.2 needs a net with an attribute drop_path: float, which vgg16"):
         create_model("vgg16", drop_path=0.2)
     heart = {"train.overfit": 32}
-    assert set(rates(build_model(recipes.override(config, heart))).values()) == {0.0}
+    assert set(rates(build_model(override(config, heart))).values()) == {0.0}
 
 
 def test_drop_path_leaves_operations_out_of_pictures():

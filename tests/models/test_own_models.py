@@ -17,7 +17,7 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
-    registry = base.Registry("model")
+    registry = base.Registry("model", base._adopt)
     for name in list_models():
         registry.register(name, base.MODELS[name])
     monkeypatch.setattr(base, "MODELS", registry)
@@ -70,13 +70,12 @@ def test_too_small_is_found_in_plain_flax_as_well():
         create_model("mine", input_size=(3, 3, 3))
 
 
-def test_a_cell_run_twice_replaces_and_another_class_is_refused():
+def test_a_cell_run_twice_replaces_and_a_name_of_another_module_is_refused():
     register_model("mine", input_size=(10, 10, 3))(Mine)
     register_model("mine", input_size=(12, 12, 3))(Mine)
     assert create_model("mine").input_size == (12, 12, 3)
-    other = type("Other", (Mine,), {"__module__": __name__})
-    with pytest.raises(ValueError, match="registered twice"):
-        register_model("mine", input_size=(10, 10, 3))(other)
+    with pytest.raises(UserError, match=r"model lenet5 is registered already, by cnnjax.*; choose another name"):
+        register_model("lenet5", input_size=(10, 10, 3))(Mine)
 
 
 def test_options_a_net_has_no_attribute_for():
@@ -165,7 +164,7 @@ def test_a_class_by_its_module(tmp_path, monkeypatch):
     model = create_model("own_nets_here:Net", 3, input_size=(8, 8, 3))
     assert model.apply(model.init(KEY), jnp.ones((2, 8, 8, 3))).shape == (2, 3)
     for name, sentence in [
-        ("own_nets_here:Nett", "own_nets_here has no class Nett and registers no such model"),
+        ("own_nets_here:Nett", "own_nets_here has no Nett and registers no such model"),
         ("own_nets_here:nn", "is no Flax module class"),
         ("own_nowhere:Net", "there is no module own_nowhere in "),
         (
@@ -187,8 +186,8 @@ def test_a_registered_net_has_a_name_that_lasts(tmp_path, monkeypatch):
     )
     model = create_model("own_variants:wide")
     assert (model.num_classes, model.module.width) == (5, 7)
-    assert base.lasting_name("wide") == "own_variants:wide"
-    assert base.lasting_name("lenet5") == "lenet5"
+    assert base.MODELS.importable_name("wide") == "own_variants:wide"
+    assert base.MODELS.importable_name("lenet5") == "lenet5"
     assert create_model("own_variants:wide").input_size == (8, 8, 3), "found again without an import"
 
 

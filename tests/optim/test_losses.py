@@ -7,6 +7,7 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
+from cnnjax.core.errors import UserError
 from cnnjax.optim import LOSSES, penalties, probabilities, smooth
 
 LOGITS = jnp.array([[3.0, 1, -1, -1], [3, 3, 1, 0], [1, 1, 1, 1], [3, 2, 3, -1]])
@@ -110,7 +111,7 @@ def test_probabilities_of_lengths_keep_their_rank():
 def test_every_loss_has_probabilities():
     for name in LOSSES:
         assert probabilities(LOGITS, name).shape == LOGITS.shape
-    with pytest.raises(ValueError, match="hinge"):
+    with pytest.raises(UserError, match="unknown loss hinge"):
         probabilities(LOGITS, "hinge")
 
 

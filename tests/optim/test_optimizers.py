@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnnjax.config import Optimizer
+from cnnjax.config import OptimizerConfig
 from cnnjax.core.errors import UserError
 from cnnjax.optim import OPTIMIZERS, optimizer, sam_gradient
 
@@ -177,7 +177,7 @@ RECURRENCES = {
 
 
 def config(name, **changes):
-    return Optimizer(name=name, **({"b2": 0.95, "eps": 1e-3, "weight_decay": 0.03} | changes))
+    return OptimizerConfig(name=name, **({"b2": 0.95, "eps": 1e-3, "weight_decay": 0.03} | changes))
 
 
 def test_every_rule_has_its_recurrence_here():
@@ -215,7 +215,7 @@ def test_alexnet_sgd_is_sgd_until_the_rate_changes():
 
 def test_muon_gives_every_direction_of_a_kernel_the_same_step():
     kernel = np.random.default_rng(0).normal(size=(2, 2, 4, 24)) * np.geomspace(1, 0.05, 24)
-    rule = optimizer(Optimizer(name="muon", momentum=0.0, lr=0.1, other_lr=0.3))
+    rule = optimizer(OptimizerConfig(name="muon", momentum=0.0, lr=0.1, other_lr=0.3))
     params = {"conv": {"kernel": jnp.float32(kernel), "bias": jnp.ones(24)}}
     updates, _ = rule.update(params, rule.init(params), params, lr=0.1)
     singular = np.linalg.svd(np.reshape(updates["conv"]["kernel"], (16, 24)), compute_uv=False)
@@ -233,7 +233,7 @@ def test_no_momentum_is_plain_gradient_descent():
 
 def test_clipping_scales_all_gradients_to_the_global_norm():
     params, gradients = problem()
-    rule = optimizer(Optimizer(name="sgd", momentum=0.0, clip_norm=1.5))
+    rule = optimizer(OptimizerConfig(name="sgd", momentum=0.0, clip_norm=1.5))
     params, grads = jax.tree.map(jnp.float32, params), jax.tree.map(jnp.float32, gradients[0])
     norm = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(gradients[0])))
     assert norm > 1.5
@@ -248,7 +248,7 @@ def test_clipping_scales_all_gradients_to_the_global_norm():
 @pytest.mark.parametrize("name", ["lars", "lamb"])
 def test_layer_wise_rates_move_leaves_that_are_zero(name):
     params = {"conv1": {"kernel": jnp.ones((2, 2)), "bias": jnp.zeros(2)}}
-    rule = optimizer(Optimizer(name=name))
+    rule = optimizer(OptimizerConfig(name=name))
     updates, _ = rule.update(jax.tree.map(jnp.ones_like, params), rule.init(params), params, lr=0.1)
     np.testing.assert_allclose(updates["conv1"]["bias"], -0.1, rtol=1e-5)
     still, _ = rule.update(jax.tree.map(jnp.zeros_like, params), rule.init(params), params, lr=0.1)
@@ -257,7 +257,7 @@ def test_layer_wise_rates_move_leaves_that_are_zero(name):
 
 def test_unknown_optimizer_names_the_nearest():
     with pytest.raises(UserError, match="unknown optimizer adamm; did you mean adam"):
-        optimizer(Optimizer(name="adamm"))
+        optimizer(OptimizerConfig(name="adamm"))
 
 
 def test_sam_takes_the_gradient_at_the_worst_point_nearby():

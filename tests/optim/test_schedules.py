@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnnjax.config import Optimizer
+from cnnjax.config import OptimizerConfig
 from cnnjax.optim import extends, plateau_start, plateau_update, schedule
 
-NAMES = get_args(get_type_hints(Optimizer)["schedule"])
+NAMES = get_args(get_type_hints(OptimizerConfig)["schedule"])
 
 
 def rates(config, steps=100, steps_per_epoch=10.0):
@@ -23,7 +23,7 @@ def rates(config, steps=100, steps_per_epoch=10.0):
 
 
 def config(name, **changes):
-    return Optimizer(**({"schedule": name, "lr": 0.2, "drop_epochs": (3.0, 6.0)} | changes))
+    return OptimizerConfig(**({"schedule": name, "lr": 0.2, "drop_epochs": (3.0, 6.0)} | changes))
 
 
 def test_constant_and_plateau_are_the_base_rate():

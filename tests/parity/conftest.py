@@ -12,11 +12,13 @@ import pytest
 from cnnjax.core.mesh import replicated
 from cnnjax.data import prepare
 from cnnjax.models import create_model
-from cnnjax.training import assemble
+from cnnjax.training import build as training
+from cnnjax.training.inference import predict_step
 from cnnjax.training.loop import Length
 from cnnjax.training.state import create_state
-from cnnjax.training.step import Parts, predict_step
+from cnnjax.training.step import Parts
 from cnnjax.weights import bridge
+from tests.conftest import mesh_of
 
 
 @functools.cache
@@ -142,38 +144,38 @@ class Drive:
 
     def probabilities(self):
         """Of the held-out images, after training; float32 [n, K]."""
-        predict = jax.jit(functools.partial(predict_step, parts=self.parts))
+        predict = jax.jit(functools.partial(predict_step, inference=self.parts.inference))
         return np.asarray(predict(self.after, {"images": self.pixels}))
 
 
 def drive_training(config, start):
-    """Trains as cnnjax.train does: the same program, devices, loader and number of steps a dispatch.
+    """Trains as cnnjax.train does on two devices: the same program, loader and number of steps a dispatch.
 
     Args:
       config: whose train.steps say how long.
       start: f(model) -> the variables to begin with.
     """
     dataset = prepare(config)
-    config = assemble.resolve(config, dataset)
-    training = assemble.to_learn(config, dataset.split("train"))
-    length = Length.of(config.train, pictures=len(training), batch_size=config.data.batch_size)
-    parts = assemble.assemble(config, dataset, length)
-    mesh, most = assemble.mesh_of(parts), assemble.steps_per_dispatch(parts, dataset)
-    function, batches = assemble.dispatches(config, assemble.loader(config, dataset, mesh)(training), length, most)
+    config = training.resolve(config, dataset)
+    split = training.to_learn(config, dataset.split("train"))
+    length = Length.of(config.train, pictures=len(split), batch_size=config.data.batch_size)
+    parts = training.build_parts(config, dataset, length)
+    mesh, most = training.mesh_of(parts, mesh_of(2)), training.steps_per_dispatch(parts, dataset)
+    function, batches = training.dispatches(config, training.loader(config, dataset, mesh)(split), length, most)
     before = jax.tree.map(np.array, start(parts.model))
     state = create_state(before, parts.optimizer, average=False)
     state, step, losses = jax.device_put(state, replicated(mesh)), None, []
     for batch in batches:
-        step = step or assemble.compiled(function, parts, state, batch, mesh)
+        step = step or training.compiled(function, parts, state, batch, mesh)
         state, scalars = step(state, batch)
         count = int(batch.get("count", 1))  # steps of this dispatch
         sums, images = (np.atleast_1d(scalars[name])[:count] for name in ("loss", "count"))
         losses.extend(sums / images)
     assert len(losses) == length.steps
 
-    every = training.gather(np.arange(len(training)), threads=1).astype(np.float64)
+    every = split.gather(np.arange(len(split)), threads=1).astype(np.float64)
     mean, deviation = every.mean((0, 1, 2)), every.std((0, 1, 2))
-    rows = np.stack([row["index"] for row in assemble.training_rows(config, length)])
+    rows = np.stack([row["index"] for row in training.training_rows(config, length)])
     test = dataset.split("test")
     pixels = test.gather(np.arange(min(len(test), 64)), threads=1)
     after = jax.tree.map(np.array, {"params": state.params, "batch_stats": state.batch_stats})
@@ -183,7 +185,7 @@ def drive_training(config, start):
         after,
         np.asarray(losses, np.float64),
         ((every - mean) / deviation)[rows],
-        training.labels[rows],
+        split.labels[rows],
         (pixels - mean) / deviation,
         pixels,
     )

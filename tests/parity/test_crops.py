@@ -12,7 +12,7 @@ from cnnjax.data.decode import load
 from cnnjax.evaluation.views import VIEWS
 from cnnjax.models import create_model
 from cnnjax.models.cards import published_weights
-from cnnjax.training import converted
+from cnnjax.runs import convert as converted
 
 SIZES = [(375, 500), (500, 333), (400, 533), (427, 640), (351, 351), (612, 430), (301, 447), (640, 373)]
 

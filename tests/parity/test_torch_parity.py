@@ -9,7 +9,8 @@ slow = pytest.mark.slow
 
 # our name, source, the reference's name there, side of the pictures
 CASES = [
-    pytest.param("alexnet", "torchvision", "alexnet", 224),
+    pytest.param("alexnet", "torchvision", "alexnet", 64),
+    pytest.param("alexnet", "torchvision", "alexnet", 224, marks=slow),
     # vgg; without norms: test_vgg_parity.py
     pytest.param("vgg11_bn", "torchvision", "vgg11_bn", 224, marks=slow),
     pytest.param("vgg11_bn", "timm", "vgg11_bn", 96, marks=slow),
@@ -27,7 +28,8 @@ CASES = [
     # xception
     pytest.param("xception", "timm", "legacy_xception", 96),
     # resnet, resnext, wide_resnet, senet
-    pytest.param("resnet18", "torchvision", "resnet18", 224),
+    pytest.param("resnet18", "torchvision", "resnet18", 64),
+    pytest.param("resnet18", "torchvision", "resnet18", 224, marks=slow),
     pytest.param("resnet50", "torchvision", "resnet50", 224, marks=slow),
     pytest.param("resnext50_32x4d", "torchvision", "resnext50_32x4d", 64),
     pytest.param("resnext50_32x4d", "torchvision", "resnext50_32x4d", 224, marks=slow),

@@ -18,7 +18,7 @@ import pytest
 from flax import linen as nn
 from sklearn.datasets import load_sample_images
 
-from cnnjax.config import Data, Experiment, Model, Optimizer, Train
+from cnnjax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 from cnnjax.models.blocks import Activation, ReLU
 from cnnjax.weights import bridge
 
@@ -143,21 +143,20 @@ def smooth(monkeypatch):
 
 
 @pytest.fixture
-def check_step(drive, devices, tmp_path):
+def check_step(drive, tmp_path):
     """Returns f(model, variables, net, source, tolerance), which takes a step on both sides."""
 
     def check(model, variables, net, source, *, tolerance):
-        devices(2)
         config = Experiment(
-            data=Data(
+            data=DataConfig(
                 source=f"arrays:{squares(model.input_size[0], tmp_path)}",
                 batch_size=BATCH,
                 val_fraction=0.0,
                 class_names=tuple(map(str, range(CLASSES))),
             ),
-            model=Model(name=model.name, dropout=0.0, drop_path=0.0),
-            optimizer=Optimizer(name="sgd", lr=RATE, momentum=0.0),
-            train=Train(steps=1),
+            model=ModelConfig(name=model.name, dropout=0.0, drop_path=0.0),
+            optimizer=OptimizerConfig(name="sgd", lr=RATE, momentum=0.0),
+            train=TrainConfig(steps=1),
         )
         compare(drive(config, lambda _: variables), net, source, tolerance)
 

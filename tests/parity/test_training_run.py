@@ -14,10 +14,11 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 from small_models import KINDS
 
-from cnnjax.config import Data, Evaluate, Experiment, Model, Optimizer, Train
+from cnnjax.config import DataConfig, EvaluateConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
 from cnnjax.core import keys, trees
 from cnnjax.models.model import from_flat
-from cnnjax.run import open_run, train
+from cnnjax.run import train
+from cnnjax.runs.run import open_run
 from cnnjax.weights import bridge
 
 STEPS, BATCH = 50, 32
@@ -25,8 +26,8 @@ BOUNDS = 1e-4, 1e-3
 """The largest distances to PyTorch in float64: of the loss at any step, of a probability after the last."""
 
 OPTIMIZERS = {
-    "sgd": Optimizer(name="sgd", lr=2e-4, momentum=0.9, weight_decay=5e-4),
-    "adamw": Optimizer(name="adamw", lr=5e-5, weight_decay=0.05, decay_on="weights", clip_norm=1.0),
+    "sgd": OptimizerConfig(name="sgd", lr=2e-4, momentum=0.9, weight_decay=5e-4),
+    "adamw": OptimizerConfig(name="adamw", lr=5e-5, weight_decay=0.05, decay_on="weights", clip_norm=1.0),
 }
 """At these rates the loss falls by a fifth to a half, and PyTorch's own float32 stays within 2e-5 of its float64. At
 0.01 and 1e-3 a ReLU that rounding switches moves it by 1e-2."""
@@ -143,8 +144,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "optimizer"), CASES)
-def test_fifty_steps(kind, optimizer, archives, torch_libraries, devices, drive):
-    devices(2)
+def test_fifty_steps(kind, optimizer, archives, torch_libraries, drive):
     config = recipe(KINDS[kind], archives, OPTIMIZERS[optimizer])
     run = drive(config, worn)
     losses, probabilities = train_twin(KINDS[kind], run, config.optimizer, "float64")
@@ -162,22 +162,21 @@ def test_fifty_steps(kind, optimizer, archives, torch_libraries, devices, drive)
 
 def recipe(kind, archives, optimizer, **train):
     return Experiment(
-        data=Data(source=f"arrays:{archives[kind.images]}", batch_size=BATCH, val_fraction=0.0),
-        model=Model(name=kind.model),
+        data=DataConfig(source=f"arrays:{archives[kind.images]}", batch_size=BATCH, val_fraction=0.0),
+        model=ModelConfig(name=kind.model),
         optimizer=optimizer,
-        train=Train(steps=STEPS, **train),
+        train=TrainConfig(steps=STEPS, **train),
     )
 
 
-def test_whole_run(archives, devices, drive, tmp_path):
+def test_whole_run(archives, mesh, drive, tmp_path):
     """cnnjax.train from its own initial weights, by the losses that it logs and the run that it leaves."""
-    devices(2)
     kind = KINDS["BatchNorm and pooling"]
     config = recipe(kind, archives, OPTIMIZERS["sgd"], log_every=1, tensorboard=False)
-    config, logged = replace(config, evaluate=Evaluate(report=False)), []
+    config, logged = replace(config, evaluate=EvaluateConfig(report=False)), []
     run = drive(config, lambda model: model.init(keys.key(config.train.seed, "init")))
     losses, probabilities = train_twin(kind, run, config.optimizer, "float64")
-    train(config, tmp_path / "run", on_log=logged.append)
+    train(config, tmp_path / "run", callbacks=[logged.append], mesh=mesh(2))
     assert np.abs([record["train/loss"] for record in logged] - losses).max() <= BOUNDS[0]
     found = open_run(tmp_path / "run", checkpoint="last").predict(run.pixels)
     assert np.abs(found - probabilities).max() <= BOUNDS[1]

@@ -7,18 +7,19 @@ import pytest
 from PIL import Image
 
 from cnnjax.cli import main
-from cnnjax.config import Data, Experiment, Model, Optimizer, Train
-from cnnjax.recipes import override
-from cnnjax.robustness import CHANGES, CORRUPTIONS, Subject, trials
-from cnnjax.run import evaluate, open_run, train
-from tests.conftest import use_devices
+from cnnjax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, override
+from cnnjax.robustness import CHANGES, CORRUPTIONS, Subject, study, trials
+from cnnjax.run import train
+from cnnjax.runs.actions import evaluate
+from cnnjax.runs.run import open_run
+from tests.conftest import mesh_of
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
 CONFIG = Experiment(
-    model=Model(name="plain:conv8 >> bn >> relu >> pool >> fc16 >> relu"),
-    optimizer=Optimizer(name="adam", lr=0.01),
-    train=Train(epochs=4, tensorboard=False),
+    model=ModelConfig(name="plain:conv8 >> bn >> relu >> pool >> fc16 >> relu"),
+    optimizer=OptimizerConfig(name="adam", lr=0.01),
+    train=TrainConfig(epochs=4, tensorboard=False),
 )
 
 
@@ -32,20 +33,16 @@ def pictures(count=130, channels=1, classes=3, seed=0):
     return images, labels
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_device():
-    """Eight shards of eight pictures prove nothing here but patience; `test_eight_devices_agree` has them all."""
-    with pytest.MonkeyPatch.context() as patch:
-        use_devices(patch, 1)
-        yield
+ONE = mesh_of(1)
+"""Eight shards of eight pictures prove nothing here but patience; `test_eight_devices_agree` has them all."""
 
 
 def trained(folder, images, labels, **changes):
     names = tuple("abc"[: labels.max() + 1]) if labels.ndim == 1 else tuple("abc")
     np.savez(folder / "x.npz", x_train=images[:90], y_train=labels[:90], x_test=images[90:], y_test=labels[90:])
-    data = Data(source=f"arrays:{folder / 'x.npz'}", batch_size=16, val_fraction=0.2, class_names=names)
+    data = DataConfig(source=f"arrays:{folder / 'x.npz'}", batch_size=16, val_fraction=0.2, class_names=names)
     config = Experiment(data=data, model=CONFIG.model, optimizer=CONFIG.optimizer, train=CONFIG.train)
-    train(override(config, changes), folder / "run", data_dir=folder / "data")
+    train(override(config, changes), folder / "run", data_dir=folder / "data", mesh=ONE)
     return folder / "run"
 
 
@@ -54,22 +51,15 @@ def run(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("robust"), *pictures())
 
 
-def study(capsys, run, *words):
-    capsys.readouterr()
-    status = main(["robustness", "--workdir", str(run), "--json", *words])
-    told = capsys.readouterr()
-    assert status == 0, told.err
-    return json.loads(told.out)
-
-
 def test_everything_on_a_run_folder_alone(run, capsys, monkeypatch):
     for name, change in CHANGES.items():  # two strengths each: the others are of the same compiled function
         monkeypatch.setitem(CHANGES._items, name, type(change)(change.apply, change.strengths[:2], "x", change.none))
     some = ("gaussian_noise", "pixelate", "speckle_noise", "saturate")  # test_filters.py has all
     monkeypatch.setattr(CORRUPTIONS, "_items", {name: CORRUPTIONS[name] for name in some})
-    report = study(
-        capsys, run, "--count", "30", "--test", f"{','.join(CHANGES)},corruptions", "--attack", "fgsm,pgd_l2"
-    )
+    words = ("--count", "30", "--test", f"{','.join(CHANGES)},corruptions", "--attack", "fgsm,pgd_l2", "--json")
+    capsys.readouterr()
+    assert main(["robustness", "--workdir", str(run), *words]) == 0
+    report = json.loads(capsys.readouterr().out)
     assert set(report["changes"]) == set(CHANGES)
     assert set(report["corruptions"]["top1"]) == set(CORRUPTIONS) - {"saturate"}, "which grey pictures do not have"
     assert report["corruptions"]["figures"] == "CIFAR-10-C"
@@ -86,10 +76,10 @@ def test_everything_on_a_run_folder_alone(run, capsys, monkeypatch):
 
 
 @pytest.mark.optimized(True)
-def test_clean_accuracy_is_that_of_evaluate_and_pgd_is_as_strong_as_fgsm(run, capsys):
-    words = ("--attack", "fgsm,pgd", "--epsilon", "0.05,0.1,0.2")
-    report = study(capsys, run, *words)
-    exact = evaluate(run)
+def test_clean_accuracy_is_that_of_evaluate_and_pgd_is_as_strong_as_fgsm(run):
+    options = {"attacks": ["fgsm", "pgd"], "epsilons": [0.05, 0.1, 0.2], "mesh": ONE}
+    report = study(run, **options)
+    exact = evaluate(run, mesh=ONE)
     assert report["count"] == exact["count"] == 40
     assert report["clean"]["top1"] == pytest.approx(exact["top1"])
     assert report["clean"]["log_loss"] == pytest.approx(exact["log_loss"], rel=1e-4)
@@ -97,15 +87,15 @@ def test_clean_accuracy_is_that_of_evaluate_and_pgd_is_as_strong_as_fgsm(run, ca
     one, many = (report["attacks"][name] for name in ("fgsm", "pgd"))
     assert all(pgd <= fgsm for pgd, fgsm in zip(many["top1"], one["top1"], strict=True))
     assert many["log_loss"] == sorted(many["log_loss"])
-    assert study(capsys, run, *words) == report, "the same pictures, the same draws"
+    assert study(run, **options) == report, "the same pictures, the same draws"
 
 
-def test_targets(run, capsys):
-    report = study(capsys, run, "--attack", "pgd", "--epsilon", "0.01,0.6", "--target", "b")
+def test_targets(run):
+    report = study(run, attacks=["pgd"], epsilons=[0.01, 0.6], target="b", mesh=ONE)
     weak, strong = report["attacks"]["pgd"]["success"]
     assert weak < 0.3
     assert strong > 0.7
-    report = study(capsys, run, "--attack", "fgsm", "--epsilon", "0.3", "--target", "least_likely")
+    report = study(run, attacks=["fgsm"], epsilons=[0.3], target="least_likely", mesh=ONE)
     assert 0 <= report["attacks"]["fgsm"]["success"][0] <= 1
 
 
@@ -154,20 +144,17 @@ def test_several_labels_and_one_output(kind, tmp_path, capsys):
     if kind == "several":
         labels = (np.eye(3)[labels] + np.eye(3)[(labels + (np.arange(130) % 2)) % 3] > 0).astype(np.uint8)
     run = trained(tmp_path, images, labels, **{"train.loss": "sigmoid", "train.epochs": 8})
-    words = ("--test", "noise", "--attack", "fgsm", "--epsilon", "0.4")
-    report = study(capsys, run, *words)
+    report = study(run, tests=["noise"], attacks=["fgsm"], epsilons=[0.4], mesh=ONE)
     assert report["attacks"]["fgsm"]["log_loss"][0] > report["clean"]["log_loss"] + 0.3
     assert report["attacks"]["fgsm"]["top1"][0] < report["clean"]["top1"]
     if kind == "several":
-        assert main(["robustness", "--workdir", str(run), *words, "--target", "a"]) == 2
+        assert main(["robustness", "--workdir", str(run), "--attack", "fgsm", "--target", "a"]) == 2
         assert "only where a picture has one label" in capsys.readouterr().err
 
 
-def test_eight_devices_agree(run, capsys, devices):
-    words = ("--count", "30", "--attack", "pgd", "--epsilon", "0.1", "--test", "translation")
-    one = study(capsys, run, *words)
-    devices(8)
-    eight = study(capsys, run, *words)
+def test_eight_devices_agree(run):
+    options = {"count": 30, "attacks": ["pgd"], "epsilons": [0.1], "tests": ["translation"]}
+    one, eight = study(run, **options, mesh=ONE), study(run, **options)
     assert eight["attacks"]["pgd"]["log_loss"] == pytest.approx(one["attacks"]["pgd"]["log_loss"], rel=1e-3)
     assert eight["changes"]["translation"]["top1"] == one["changes"]["translation"]["top1"]
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnjax.config import Data, Evaluate, Experiment, Model, Optimizer, Train
-from cnnjax.recipes import override
+from cnnjax.config import DataConfig, EvaluateConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, override
 
 NET = "plain:conv8 >> bn >> relu >> pool >> drop0.2 >> fc16 >> relu"
 
@@ -31,10 +30,12 @@ def archive(tmp_path_factory):
 def tiny(archive):
     """Returns a function that makes the config, with overrides as keywords: tiny(train__epochs=2)."""
     config = Experiment(
-        data=Data(source=f"arrays:{archive}", batch_size=16, val_fraction=0.2, class_names=("top", "middle", "bottom")),
-        model=Model(name=NET),
-        optimizer=Optimizer(name="sgd", lr=0.05),
-        train=Train(epochs=3, log_every=1, tensorboard=False, steps_per_dispatch=1),
-        evaluate=Evaluate(report=False),
+        data=DataConfig(
+            source=f"arrays:{archive}", batch_size=16, val_fraction=0.2, class_names=("top", "middle", "bottom")
+        ),
+        model=ModelConfig(name=NET),
+        optimizer=OptimizerConfig(name="sgd", lr=0.05),
+        train=TrainConfig(epochs=3, log_every=1, tensorboard=False, steps_per_dispatch=1),
+        evaluate=EvaluateConfig(report=False),
     )
     return lambda **changes: override(config, {key.replace("__", "."): value for key, value in changes.items()})

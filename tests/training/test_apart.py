@@ -10,7 +10,7 @@ import pytest
 from cnnjax.core.mesh import by_batch, replicated
 from cnnjax.data import prepare
 from cnnjax.models import create_model
-from cnnjax.training import assemble
+from cnnjax.training import build
 from cnnjax.training.loop import Length
 from cnnjax.training.step import train_step
 
@@ -35,16 +35,15 @@ class Mixing(nn.Module):
 
 
 @pytest.fixture
-def made(tiny, devices):
+def made(tiny, mesh):
     """Returns f(devices, **changes) -> (parts, mesh)."""
 
     def make(count, **changes):
-        devices(count)
         config = tiny(**{"model__name": ALONE} | changes)
         dataset = prepare(config.data)
-        config = assemble.resolve(config, dataset)
-        parts = assemble.assemble(config, dataset, Length.of(config.train, pictures=80, batch_size=16))
-        return parts, assemble.mesh_of(parts)
+        config = build.resolve(config, dataset)
+        parts = build.build_parts(config, dataset, Length.of(config.train, pictures=80, batch_size=16))
+        return parts, build.mesh_of(parts, mesh(count))
 
     return make
 
@@ -60,7 +59,7 @@ def made(tiny, devices):
 )
 def test_the_step_is_the_same(made, changes):
     parts, mesh = made(4, **changes)
-    assert assemble._learn_apart(parts, mesh)
+    assert build._learn_apart(parts, mesh)
     rng = np.random.default_rng(0)
     batch = {
         "images": rng.integers(0, 256, (16, 12, 12, 1), np.uint8),
@@ -68,13 +67,13 @@ def test_the_step_is_the_same(made, changes):
         "position": np.arange(16, dtype=np.uint32),
     }
     batch = jax.device_put(batch, by_batch(mesh))
-    state = jax.device_put(assemble.first_state(parts), replicated(mesh))
+    state = jax.device_put(build.first_state(parts), replicated(mesh))
     apart = jax.jit(train_step, static_argnames="parts")
     got = apart(state, batch, parts=dataclasses.replace(parts, apart=mesh))
     wanted = apart(state, batch, parts=parts)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), got, wanted)
     assert got[1]["count"] == 16
-    text = assemble.compiled(train_step, parts, state, batch, mesh).as_text()
+    text = build.compiled(train_step, parts, state, batch, mesh).as_text()
     sums = [line for line in text.splitlines() if " all-reduce(" in line]
     gradients = 2 if "optimizer__name" in changes else 1
     assert len(sums) == gradients, sums
@@ -92,11 +91,11 @@ def test_the_step_is_the_same(made, changes):
     ],
 )
 def test_nets_in_which_pictures_meet_are_left_to_xla(made, changes):
-    assert not assemble._learn_apart(*made(4, **changes))
+    assert not build._learn_apart(*made(4, **changes))
 
 
 def test_one_device_has_nothing_to_sum(made):
-    assert not assemble._learn_apart(*made(1))
+    assert not build._learn_apart(*made(1))
 
 
 def test_a_net_is_solitary_by_what_it_does():

@@ -7,15 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnnjax.config import Train
+from cnnjax.config import TrainConfig, override
 from cnnjax.core.logs import read_metrics
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import prepare
 from cnnjax.models import create_model
 from cnnjax.models.norm import BatchNorm
-from cnnjax.recipes import override
-from cnnjax.run import evaluate, open_run, train
-from cnnjax.training.assemble import assemble, resolve, steps_per_dispatch
+from cnnjax.run import train
+from cnnjax.runs.actions import evaluate
+from cnnjax.runs.run import open_run
+from cnnjax.training.build import build_parts, resolve, steps_per_dispatch
 from cnnjax.training.loop import Length
 
 pytestmark = pytest.mark.usefixtures("no_curves")
@@ -29,7 +30,7 @@ def trace(workdir):
 
 
 def test_dispatches_end_where_something_is_told():
-    length = Length.of(Train(epochs=2.5, eval_every=1.5), pictures=70, batch_size=10)
+    length = Length.of(TrainConfig(epochs=2.5, eval_every=1.5), pictures=70, batch_size=10)
     spans = list(length.dispatches(3, 4, 5))
     steps = [step for first, last in spans for step in range(first, last + 1)]
     assert steps == list(range(4, 19)), "ceil(2.5 * 7) = 18 steps, each once"
@@ -55,7 +56,7 @@ def test_bits_do_not_depend_on_the_cut(tiny, tmp_path):
         train(
             tiny(train__steps_per_dispatch=8, train__log_every=3, train__checkpoint_every=0, **changes),
             tmp_path / "run",
-            on_log=killed,
+            callbacks=[killed],
         )
     assert seen == [3, 5, 6, 9], "five steps an epoch"
     train(tiny(train__steps_per_dispatch=8, train__log_every=100, **changes), tmp_path / "run")
@@ -147,5 +148,5 @@ def test_a_cpu_takes_several_steps_of_light_nets_without_strides(tiny, changes, 
     config = override(tiny(train__log_every=100), {"train.steps_per_dispatch": None, **changes})
     dataset = prepare(config.data)
     config = resolve(config, dataset)
-    parts = assemble(config, dataset, Length.of(config.train, pictures=48, batch_size=16))
+    parts = build_parts(config, dataset, Length.of(config.train, pictures=48, batch_size=16))
     assert steps_per_dispatch(parts, dataset) == most

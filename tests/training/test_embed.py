@@ -9,9 +9,10 @@ from cnnjax.core import files
 from cnnjax.core.mesh import make_mesh
 from cnnjax.core.rundir import RunDir
 from cnnjax.models import create_model
-from cnnjax.run import evaluate, train
-from cnnjax.training.measure import Judge, data_of
-from cnnjax.training.trained import open_run
+from cnnjax.run import train
+from cnnjax.runs.actions import evaluate
+from cnnjax.runs.evaluator import Evaluator, data_of
+from cnnjax.runs.run import open_run
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
@@ -39,9 +40,9 @@ def test_positions_are_averaged():
 def test_report_finds_the_nearest_training_pictures(tiny, tmp_path):
     train(tiny(train__steps=1, optimizer__lr=1e-4, evaluate__report=True), tmp_path / "run")
     run = open_run(tmp_path / "run")
-    judge = Judge(run, data_of(run, None), make_mesh(), "test")
+    judge = Evaluator(run, data_of(run, None), make_mesh(), "test")
     training = judge.dataset.split("train")
-    embed = jax.jit(lambda images: run.parts.model.embed(run.variables, run.parts.views(images, None)[0]))
+    embed = jax.jit(lambda images: run.model.embed(run.variables, run.inference.views(images, None)[0]))
     mistakes = files.read_json(RunDir(tmp_path / "run").errors("test"))["mistakes"][:12]
     assert mistakes
     queries = embed(judge.pictures.gather(np.array([entry["index"] for entry in mistakes])))

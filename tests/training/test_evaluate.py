@@ -16,25 +16,19 @@ from scipy.optimize import minimize_scalar
 from scipy.signal import correlate
 
 from cnnjax.cli import main
-from cnnjax.config import Data, Experiment, Model
+from cnnjax.config import DataConfig, Experiment, ModelConfig, override
 from cnnjax.core import startup, trees
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import prepare
 from cnnjax.models import create_model
-from cnnjax.recipes import override
-from cnnjax.run import (
-    calibrate,
-    evaluate,
-    evaluate_ensemble,
-    open_run,
-    predict,
-    soup,
-    train,
-)
-from cnnjax.training.assemble import assemble, first_state, resolve
+from cnnjax.run import train
+from cnnjax.runs.actions import calibrate, evaluate, evaluate_ensemble, predict
+from cnnjax.runs.ensemble import soup
+from cnnjax.runs.run import open_run
+from cnnjax.runs.workdir import describe_run
+from cnnjax.training.build import build_parts, first_state, resolve
 from cnnjax.training.checkpoint import Checkpoints
-from cnnjax.training.claim import describe_run
 from cnnjax.training.loop import Length
 from cnnjax.training.state import Progress
 
@@ -59,7 +53,7 @@ def untrained(config, folder, data_dir=None):
     run, dataset = RunDir(folder), prepare(config.data, data_dir)
     config = resolve(config, dataset)
     checkpoints = Checkpoints(run.checkpoints)
-    checkpoints.save(first_state(assemble(config, dataset, Length(1, 1, 1, 1.0))), Progress(finished="drawn"))
+    checkpoints.save(first_state(build_parts(config, dataset, Length(1, 1, 1, 1.0))), Progress(finished="drawn"))
     checkpoints.close()
     describe_run(run, config, dataset)
 
@@ -143,7 +137,7 @@ def test_dense_is_the_head_as_a_convolution(home, pictures):
     whole = normalised(run, images).astype(np.float32)
     expected = []
     for side in (whole, whole[:, :, ::-1]):
-        maps = np.asarray(run.parts.model.apply(run.variables, side, method="features"), np.float64)
+        maps = np.asarray(run.model.apply(run.variables, side, method="features"), np.float64)
         scores = [
             [correlate(one, kernel[..., k], mode="valid").mean() + float(head["bias"][k]) for k in range(3)]
             for one in maps
@@ -160,7 +154,7 @@ def test_another_resolution_where_the_weights_allow_it(home, tmp_path, pictures,
     untrained(pooled, tmp_path / "run")
     run = open_run(tmp_path / "run", overrides={"evaluate.input_size": (12, 12)})
     seen = enlarged(images, 18)[:, 3:15, 3:15]
-    assert run.parts.model.input_size == (12, 12, 1)
+    assert run.model.input_size == (12, 12, 1)
     close(run.predict(images), softmax(view_logits(open_run(tmp_path / "run"), [seen])[0]))
 
 
@@ -320,8 +314,10 @@ def test_an_ensemble_is_of_runs_that_were_tested_on_the_same_pictures(tmp_path):
             pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "x" / name / f"{number}.png")
     for seed in (0, 1):
-        source = Data(source=f"folder:{tmp_path / 'x'}", batch_size=4, split_seed=seed)
-        untrained(Experiment(data=source, model=Model(name="softmax")), tmp_path / f"run{seed}", tmp_path / "data")
+        source = DataConfig(source=f"folder:{tmp_path / 'x'}", batch_size=4, split_seed=seed)
+        untrained(
+            Experiment(data=source, model=ModelConfig(name="softmax")), tmp_path / f"run{seed}", tmp_path / "data"
+        )
     with pytest.raises(UserError, match=r"have other pictures for the split test.*config\.data\.split_seed"):
         evaluate_ensemble([tmp_path / "run0", tmp_path / "run1"], data_dir=tmp_path / "data")
     shutil.copytree(tmp_path / "run0", tmp_path / "copy")
@@ -337,8 +333,8 @@ def test_an_ensemble_is_of_one_file_of_arrays_at_any_size(tmp_path):
         if size is None:
             np.savez(tmp_path / f"{file}.npz", images=images, labels=np.arange(40) % 2)
         fit = {"resize": "squash", "size": size} if size else {}
-        source = Data(source=f"arrays:{tmp_path / file}.npz", batch_size=8, **fit)
-        untrained(Experiment(data=source, model=Model(name="softmax")), tmp_path / name, tmp_path / "data")
+        source = DataConfig(source=f"arrays:{tmp_path / file}.npz", batch_size=8, **fit)
+        untrained(Experiment(data=source, model=ModelConfig(name="softmax")), tmp_path / name, tmp_path / "data")
     with pytest.raises(UserError, match="have other pictures for the split test"):
         evaluate_ensemble([tmp_path / "a", tmp_path / "b"], data_dir=tmp_path / "data")
     assert evaluate_ensemble([tmp_path / "a", tmp_path / "small"], data_dir=tmp_path / "data")["count"] == 8

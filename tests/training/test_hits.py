@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from cnnjax.augment import train_pipeline
-from cnnjax.config import Augment, Experiment, Optimizer, Train
+from cnnjax.config import AugmentConfig, Experiment, OptimizerConfig, TrainConfig
 from cnnjax.core.statistics import Statistics
 from cnnjax.models import create_model
 from cnnjax.optim import optimizer, schedule
+from cnnjax.training.inference import Inference
 from cnnjax.training.state import create_state
 from cnnjax.training.step import Parts, _hits, train_step
 
@@ -25,14 +26,15 @@ STATISTICS = Statistics.from_moments(2, np.ones(1), np.ones((1, 1)))
 def test_every_mixed_picture_is_a_hit_for_one_class(augment):
     """A net that gives one class whatever it sees hits the pictures of which that class is the heaviest."""
     config = Experiment(
-        optimizer=Optimizer(name="sgd", lr=0.0),
-        augment=Augment(crop="center", normalize="unit", **augment),
-        train=Train(label_smoothing=0.1),
+        optimizer=OptimizerConfig(name="sgd", lr=0.0),
+        augment=AugmentConfig(crop="center", normalize="unit", **augment),
+        train=TrainConfig(label_smoothing=0.1),
     )
     model, rule = create_model("plain:fc5", 3, input_size=(8, 8, 1)), optimizer(config.optimizer)
     pipeline = train_pipeline(config.augment, seed=0, statistics=STATISTICS, input_size=(8, 8))
     rate = schedule(config.optimizer, steps=9, steps_per_epoch=3.0)
-    step = jax.jit(functools.partial(train_step, parts=Parts(config, model, rule, rate, pipeline, None, None)))
+    inference = Inference(model, "softmax", lambda values: values, lambda images, *_: images[None])
+    step = jax.jit(functools.partial(train_step, parts=Parts(config, inference, rule, rate, pipeline)))
     rng = np.random.default_rng(0)
     batch = {"images": rng.integers(0, 256, (64, 8, 8, 1), np.uint8), "labels": rng.integers(0, 3, 64).astype(np.int32)}
     batch["position"] = np.arange(64, dtype=np.uint32)

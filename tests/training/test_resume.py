@@ -11,13 +11,16 @@ import time
 import numpy as np
 import pytest
 
-from cnnjax import recipes
+from cnnjax.config import Experiment, TrainConfig, from_json, override
 from cnnjax.core import trees
 from cnnjax.core.errors import RunError, UserError
 from cnnjax.core.logs import read_metrics
 from cnnjax.core.rundir import RunDir
-from cnnjax.run import evaluate, open_run, train
-from cnnjax.training.trained import saved_config
+from cnnjax.run import train
+from cnnjax.runs.actions import evaluate
+from cnnjax.runs.run import open_run, saved_config
+from cnnjax.training.loop import decide
+from cnnjax.training.state import Progress
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
@@ -61,7 +64,7 @@ def test_broken_run_equals_unbroken(tiny, tmp_path, changes):
     assert logged == sorted(set(logged)), "each step is logged once"
     for killed in (logged[1], logged[-2]):
         with pytest.raises(Killed):
-            train(tiny(**changes, train__checkpoint_every=0), tmp_path / "broken", on_log=kill_at(killed))
+            train(tiny(**changes, train__checkpoint_every=0), tmp_path / "broken", callbacks=[kill_at(killed)])
     train(config, tmp_path / "broken")
     assert trace(tmp_path / "broken") == trace(tmp_path / "whole")
 
@@ -80,7 +83,7 @@ def test_one_run_folder_takes_one_training(tiny, tmp_path):
             train(tiny(), tmp_path / "run")
         told.append(it)
 
-    train(tiny(train__steps=2), tmp_path / "run", on_log=second)
+    train(tiny(train__steps=2), tmp_path / "run", callbacks=[second])
     assert len(told) == 2
     assert train(tiny(train__steps=2), tmp_path / "run")["count"] == 30, "nobody holds it any more"
 
@@ -88,10 +91,10 @@ def test_one_run_folder_takes_one_training(tiny, tmp_path):
 def start(archive, workdir):
     recipe = workdir.parent / "recipe.py"
     recipe.write_text(
-        "from cnnjax.config import Data, Experiment, Model, Train\n"
-        f"config = Experiment(data=Data(source='arrays:{archive}', batch_size=8, val_fraction=0.2),\n"
-        "    model=Model(name='plain:conv8 >> relu >> pool >> fc16 >> relu'),\n"
-        "    train=Train(epochs=120, log_every=10, eval_every=30, checkpoint_every=0.1, tensorboard=False))\n"
+        "from cnnjax.config import DataConfig, Experiment, ModelConfig, TrainConfig\n"
+        f"config = Experiment(data=DataConfig(source='arrays:{archive}', batch_size=8, val_fraction=0.2),\n"
+        "    model=ModelConfig(name='plain:conv8 >> relu >> pool >> fc16 >> relu'),\n"
+        "    train=TrainConfig(epochs=120, log_every=10, eval_every=30, checkpoint_every=0.1, tensorboard=False))\n"
     )
     command = [sys.executable, "-m", "cnnjax.main", "--config", str(recipe), "--workdir", str(workdir)]
     environment = {**os.environ, "XLA_FLAGS": "", "CNNJAX_DATA_DIR": str(workdir.parent / "data")}
@@ -142,7 +145,7 @@ def test_same_crop_of_prepared_images_is_the_same_run(tiny, tmp_path, capsys, si
     """Of 12 pixels a crop of 8 moves no cut, one of 6 does; stated or taken from the model's input, it is kept."""
     config = tiny(data__resize="center", data__size=(12, 12), model__input_size=(side, side, 1), train__steps=1)
     if stated:
-        config = recipes.override(config, {"data.center_crop": (side, side)})
+        config = override(config, {"data.center_crop": (side, side)})
     first = train(config, tmp_path / "run")
     assert saved_config(RunDir(tmp_path / "run")).data.center_crop == (side, side)
     assert train(config, tmp_path / "run") == first
@@ -173,7 +176,7 @@ def test_report_of_an_earlier_end_is_not_the_report_of_this_one(tiny, tmp_path, 
     """The longer run is killed after its last checkpoint and before its evaluation."""
     train(tiny(train__epochs=1), tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr("cnnjax.run._finish", lambda *arguments: {})
+        patch.setattr("cnnjax.run._finish", lambda *arguments, **options: {})
         train(tiny(train__epochs=3), tmp_path / "run")
     report = train(tiny(train__epochs=3), tmp_path / "run")
     assert report["step"] == open_run(tmp_path / "run").step
@@ -239,7 +242,7 @@ def test_another_config_is_refused_and_nothing_written(tiny, tmp_path):
 
 
 def test_damaged_checkpoint_is_refused(tiny, tmp_path):
-    train(tiny(), tmp_path / "run")
+    train(tiny(optimizer__momentum=0.0), tmp_path / "run")  # so that all but a few bytes are of the parameters
     run = open_run(tmp_path / "run", checkpoint="last")
     data = max(
         (RunDir(tmp_path / "run").checkpoints / str(run.step)).rglob("d/*"), key=lambda path: path.stat().st_size
@@ -265,7 +268,7 @@ def test_another_net_in_a_run_that_began_with_weights(tiny, tmp_path):
 
 
 def test_what_is_gone_or_damaged_in_a_run_folder_is_told(tiny, tmp_path):
-    train(tiny(train__epochs=6), tmp_path / "run")
+    train(tiny(train__epochs=6, optimizer__lr=0.0, model__dropout=0.0), tmp_path / "run")  # the first is the best
     run = RunDir(tmp_path / "run")
     description = run.dataset.read_text()
     run.dataset.write_text("{}")
@@ -306,7 +309,7 @@ def test_non_finite_validation_stops_the_run(tiny, tmp_path):
 def test_best_is_kept_beside_last(tiny, tmp_path):
     train(tiny(train__epochs=6), tmp_path / "run")
     records = [record for record in read_metrics(RunDir(tmp_path / "run").metrics) if "val/top1" in record]
-    best = max(records, key=lambda record: (record["val/top1"], -record["step"]))
+    best = max(records, key=lambda record: (record["val/top1"], -record["val/loss"], -record["step"]))
     assert open_run(tmp_path / "run").step == best["step"]
     assert open_run(tmp_path / "run", checkpoint="last").step == records[-1]["step"]
     kept = {path.name for path in RunDir(tmp_path / "run").checkpoints.iterdir() if path.name.isdigit()}
@@ -316,7 +319,15 @@ def test_best_is_kept_beside_last(tiny, tmp_path):
 def test_saved_config_is_json_and_complete(tiny, tmp_path):
     config = tiny()
     train(config, tmp_path / "run")
-    saved = recipes.from_json(json.loads(RunDir(tmp_path / "run").config.read_text()))
+    saved = from_json(json.loads(RunDir(tmp_path / "run").config.read_text()))
     assert saved.model.num_classes == 3
     assert saved.model.input_size == (12, 12, 1)
     assert not list((tmp_path / "run").rglob("*.py"))
+
+
+def test_of_equal_accuracies_the_lower_loss_is_the_best():
+    progress, config = Progress(), Experiment(train=TrainConfig(early_stopping=3))
+    for step, (top1, loss) in enumerate([(0.8, 0.5), (0.8, 0.4), (0.8, 0.4), (0.7, 0.1)], 1):
+        reason = decide(config, progress, {"val/top1": top1, "val/loss": loss}, step)
+    assert (progress.best, progress.best_loss, progress.best_step, progress.stale) == (0.8, 0.4, 2, 3)
+    assert reason == "no better validation top-1 in 3 validations"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnjax.training import transfer
+from cnnjax.runs import transfer
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 

@@ -9,9 +9,17 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from cnnjax import recipes
 from cnnjax.cli import main
-from cnnjax.config import Augment, Data, Evaluate, Experiment, Model, Optimizer, Train
+from cnnjax.config import (
+    AugmentConfig,
+    DataConfig,
+    EvaluateConfig,
+    Experiment,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
+    override,
+)
 from cnnjax.core import keys, trees
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import prepare
@@ -20,10 +28,11 @@ from cnnjax.evaluation.views import VIEWS
 from cnnjax.models import create_model
 from cnnjax.models.base import MODELS
 from cnnjax.models.model import from_flat
-from cnnjax.run import evaluate, open_run, train
-from cnnjax.training import converted as converted_run
-from cnnjax.training import transfer
-from cnnjax.training.trained import saved_config
+from cnnjax.run import train
+from cnnjax.runs import convert as converted_run
+from cnnjax.runs import transfer
+from cnnjax.runs.actions import evaluate
+from cnnjax.runs.run import open_run, saved_config
 from cnnjax.weights import bridge
 
 pytestmark = pytest.mark.usefixtures("no_curves")
@@ -201,12 +210,12 @@ def test_classes_and_channels_are_read_from_the_file(tmp_path, capsys):
     words = ["convert", "--arch", NAME, "--from", str(tmp_path / "bands.safetensors"), "--workdir"]
     assert main([*words, str(tmp_path / "run")]) == 0
     run = open_run(tmp_path / "run")
-    assert (run.parts.model.num_classes, run.parts.model.input_size) == (5, (224, 224, 13))
+    assert (run.model.num_classes, run.model.input_size) == (5, (224, 224, 13))
     assert run.config.augment.mean == run.config.augment.std == (127.5,) * 13
     assert "normalised to -1 .. 1, since the means of 13 channels are not known" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "other"), "--num_classes", "7"]) == 0
     assert "new for 7 classes instead of 5" in capsys.readouterr().err
-    assert open_run(tmp_path / "other").parts.model.num_classes == 7
+    assert open_run(tmp_path / "other").model.num_classes == 7
 
 
 def test_whatever_does_not_fit_is_listed_and_nothing_is_written(converted, tmp_path, capsys):
@@ -273,7 +282,7 @@ def test_weights_without_a_head(converted, tmp_path, capsys, monkeypatch):
     assert main([*words, str(tmp_path / "bare.safetensors"), "--num_classes", "4"]) == 0
     assert "new for 4 classes where the file has no head" in capsys.readouterr().err
     run = open_run(tmp_path / "run")
-    assert (len(run.classes), run.parts.model.num_classes) == (4, 4)
+    assert (len(run.classes), run.model.num_classes) == (4, 4)
     old, new = trees.flatten(variables), trees.flatten(run.variables)
     assert {path for path in old if not np.array_equal(old[path], new[path])} == {
         "params/classifier_1/kernel",
@@ -369,7 +378,7 @@ def test_a_conversion_that_fails_leaves_nothing(converted, tmp_path, capsys, mon
     def full(*_, **__):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("cnnjax.training.claim.describe_run", full)
+    monkeypatch.setattr("cnnjax.runs.convert.describe_run", full)
     words = ("convert", "--arch", NAME, "--from", str(folder / "weights.safetensors"), "--workdir")
     assert main([*words, str(tmp_path / "run")]) == 1
     assert not (tmp_path / "run").exists()
@@ -381,11 +390,11 @@ def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_pa
         (tmp_path / "pets").mkdir(exist_ok=True)
         (tmp_path / "pets" / name).symlink_to(pets / name)
     config = Experiment(
-        data=Data(source=f"folder:{tmp_path / 'pets'}", batch_size=8, resize="auto"),
-        model=Model(name=NAME, init=str(folder / "run")),
-        optimizer=Optimizer(name="sgd", lr=0.0),
-        train=Train(steps=2, log_every=1, tensorboard=False),
-        evaluate=Evaluate(report=False),
+        data=DataConfig(source=f"folder:{tmp_path / 'pets'}", batch_size=8, resize="auto"),
+        model=ModelConfig(name=NAME, init=str(folder / "run")),
+        optimizer=OptimizerConfig(name="sgd", lr=0.0),
+        train=TrainConfig(steps=2, log_every=1, tensorboard=False),
+        evaluate=EvaluateConfig(report=False),
     )
     train(config, tmp_path / "tuned")
     told = capsys.readouterr().err
@@ -397,15 +406,15 @@ def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_pa
     saved = saved_config(RunDir(tmp_path / "tuned"))
     assert (saved.data.size, saved.data.resize) == ((256, 256), "center")
     assert (saved.model.input_size, saved.augment.normalize) == ((224, 224, 3), "fixed")
-    again = recipes.override(config, {"train.steps": 3})
+    again = override(config, {"train.steps": 3})
     with pytest.raises(Exception, match="another config"):
         train(again, tmp_path / "tuned")
     assert train(config, tmp_path / "tuned")["count"] == 4  # finished: needs no other look at the first run
 
-    unconverted = recipes.override(config, {"model.init": str(folder / "weights.safetensors")})
+    unconverted = override(config, {"model.init": str(folder / "weights.safetensors")})
     with pytest.raises(Exception, match=r"weights.safetensors is a file and no run folder; .* with cnnjax convert"):
         train(unconverted, tmp_path / "wrong")
-    wrong = recipes.override(config, {"model.name": "squeezenet1_0"})
+    wrong = override(config, {"model.name": "squeezenet1_0"})
     with pytest.raises(Exception, match="holds a squeezenet1_1"):
         train(wrong, tmp_path / "wrong")
 
@@ -413,14 +422,14 @@ def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_pa
 def test_grey_pictures_go_on_as_they_began(converted, pets, tmp_path):
     folder, _ = converted
     config = Experiment(
-        data=Data(source=f"folder:{pets}", batch_size=8, channels=1, resize="center", size=(64, 64)),
-        model=Model(name=NAME, init=str(folder / "run"), input_size=(56, 56, 1)),
-        optimizer=Optimizer(name="sgd", lr=0.0),
-        train=Train(steps=2, log_every=1, tensorboard=False, time_budget=1e-9),
-        evaluate=Evaluate(report=False),
+        data=DataConfig(source=f"folder:{pets}", batch_size=8, channels=1, resize="center", size=(64, 64)),
+        model=ModelConfig(name=NAME, init=str(folder / "run"), input_size=(56, 56, 1)),
+        optimizer=OptimizerConfig(name="sgd", lr=0.0),
+        train=TrainConfig(steps=2, log_every=1, tensorboard=False, time_budget=1e-9),
+        evaluate=EvaluateConfig(report=False),
     )
     train(config, tmp_path / "grey")  # stops after the first step, for want of time
-    again = recipes.override(config, {"train.time_budget": 0.0})
+    again = override(config, {"train.time_budget": 0.0})
     train(again, tmp_path / "grey")
     assert open_run(tmp_path / "grey", checkpoint="last").step == 2
 
@@ -446,7 +455,8 @@ def test_a_head_for_the_same_classes_is_kept(converted):
 def test_a_recipe_that_normalises_otherwise_is_told(converted, tmp_path, capsys, normalize, channels, other):
     figures = {"mean": (0.0,) * channels, "std": (1.0,) * channels} if normalize == "fixed" else {}
     config = Experiment(
-        augment=Augment(normalize=normalize, **figures), model=Model(name=NAME, init=str(converted[0] / "run"))
+        augment=AugmentConfig(normalize=normalize, **figures),
+        model=ModelConfig(name=NAME, init=str(converted[0] / "run")),
     )
     assert transfer.inherit(config, RunDir(tmp_path / "new")).augment == config.augment
     said = f"config.augment.normalize={normalize} makes other values of pictures than the weights of"
@@ -469,10 +479,10 @@ def test_numbers_are_names_where_a_run_was_trained_on_digits(tmp_path):
     weights_file(tmp_path / "weights.safetensors")
     converted_run.convert(NAME, tmp_path / "weights.safetensors", tmp_path / "unnamed")
     config = Experiment(
-        data=Data(source="digits"),
-        model=Model(name="softmax"),
-        train=Train(steps=1, tensorboard=False),
-        evaluate=Evaluate(report=False),
+        data=DataConfig(source="digits"),
+        model=ModelConfig(name="softmax"),
+        train=TrainConfig(steps=1, tensorboard=False),
+        evaluate=EvaluateConfig(report=False),
     )
     train(config, tmp_path / "digits")
     for run, name, classes, head, new in (
@@ -480,7 +490,7 @@ def test_numbers_are_names_where_a_run_was_trained_on_digits(tmp_path):
         ("digits", "softmax", "abcdefghij", "params/fc1/kernel", True),
         ("digits", "softmax", "0123456789", "params/fc1/kernel", False),
     ):
-        model = create_model(name, len(classes), input_size=open_run(tmp_path / run).parts.model.input_size)
+        model = create_model(name, len(classes), input_size=open_run(tmp_path / run).model.input_size)
         fresh = jax.device_get(model.init(jax.random.key(0)))
         begun = trees.flatten(transfer.begin(fresh, model, str(tmp_path / run), tuple(classes)))
         assert np.array_equal(begun[head], trees.flatten(fresh)[head]) == new
@@ -506,7 +516,7 @@ def test_damaged_and_quantised_files_of_pytorch(converted, tmp_path, capsys):
 def test_another_resolution_has_its_pictures_prepared_for_it(converted, pets):
     """224 of a picture of 256 and 56 of one of 64 show the same, and nothing is resized twice."""
     run = open_run(converted[0] / "run", overrides={"evaluate.input_size": (56, 56)})
-    assert (run.config.data.size, run.dataset.shape, run.parts.model.input_size) == ((64, 64), (64, 64, 3), (56, 56, 3))
+    assert (run.config.data.size, run.dataset.shape, run.model.input_size) == ((64, 64), (64, 64, 3), (56, 56, 3))
     picture = Image.open(pets / "cats/0.png")  # 80 x 70
     resized = picture.resize((64 * 80 // 70, 64), Image.Resampling.BILINEAR)
     square = np.asarray(resized.crop((4, 0, 68, 64)), np.float32)  # half of the 9 pixels over, rounded to even

@@ -11,7 +11,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.models import create_model
 from cnnjax.models.base import MODELS
 from cnnjax.models.cards import aliases, published_weights
-from cnnjax.training.converted import _check_form, convert
+from cnnjax.runs.convert import _check_form, convert
 from cnnjax.weights import bridge, detect
 
 ROWS = sorted({(name, one.source) for name, rows in published_weights().items() for one in rows})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
@@ -86,7 +86,7 @@ KINDS = {
 WITH_PLACE = {"folder", "zip", "table", "arrays", "idx", "tfds", "fake"}
 
 
-def open_source(config: Data, data_dir: Path) -> Source:
+def open_source(config: DataConfig, data_dir: Path) -> Source:
     """Opens what `config.source` names; $VARIABLES and ~ in it are filled in unless there is such a place.
 
     Raises:

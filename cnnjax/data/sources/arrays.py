@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.decode import has_range
@@ -28,7 +28,7 @@ from cnnjax.data.sources import Pictures, Source, stamp_of, version_of
 FORMS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
 
 
-def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> Source:
     """Opens arrays:FILE.npz."""
     path = Path(place)
     if not path.is_file():
@@ -121,7 +121,7 @@ def _checked(path: Path, images: _Member, labels: HostArray, image_name: str, la
     return labels.astype(np.int32)
 
 
-def class_names(config: Data, labels: list[HostArray]) -> tuple[str, ...]:
+def class_names(config: DataConfig, labels: list[HostArray]) -> tuple[str, ...]:
     """Returns config.data.class_names, or the numbers of the classes where it is empty; then each must have a picture.
 
     Args:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.data.sources import Source, from_arrays
 
 
-def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> Source:
     """The levels 0..16 of the scans become 0..255."""
     from sklearn.datasets import load_digits
 

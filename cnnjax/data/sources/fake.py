@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core import keys
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
@@ -14,7 +14,7 @@ from cnnjax.data.sources import Pictures, Source
 COUNTS = {"train": 2048, "val": 256, "test": 256}
 
 
-def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> Source:
     """Opens fake:imagenet (256 x 256 x 3, 1,000 classes) or fake:HxWxC,CLASSES."""
     form = re.fullmatch(r"(\d+)x(\d+)x(\d+),(\d+)", "256x256x3,1000" if place == "imagenet" else place)
     if not form or not all(int(number) for number in form.groups()):

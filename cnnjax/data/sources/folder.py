@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.errors import UserError
 from cnnjax.core.logs import say
 from cnnjax.data.decode import BadPictureError
@@ -28,7 +28,7 @@ Tree = dict[str, dict[str, list[str]]]
 """{split: {class: members}}"""
 
 
-def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> Source:
     """Opens folder:PATH or zip:FILE."""
     return _zip(Path(place), config) if kind == "zip" else _folder(Path(place), config)
 
@@ -38,7 +38,7 @@ def split_named(name: str) -> str | None:
     return SPLITS.get(name.lower())
 
 
-def _folder(root: Path, config: Data) -> Source:
+def _folder(root: Path, config: DataConfig) -> Source:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; config.data.source=folder:PATH needs class folders in it")
     inside = _subfolders(root)
@@ -101,7 +101,7 @@ def _check_classes(classes: Mapping[str, Sequence[str]], where: str) -> None:
             )
 
 
-def _zip(path: Path, config: Data) -> Source:
+def _zip(path: Path, config: DataConfig) -> Source:
     try:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
@@ -148,7 +148,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Tree:
     return {split: tree[split] for split in ("train", "val", "test") if split in tree}
 
 
-def _zipped(archive: zipfile.ZipFile, classes: Mapping[str, list[str]], config: Data) -> Pictures:
+def _zipped(archive: zipfile.ZipFile, classes: Mapping[str, list[str]], config: DataConfig) -> Pictures:
     names = [name for label in sorted(classes) for name in classes[label]]
     labels = [label for label, name in enumerate(sorted(classes)) for _ in classes[name]]
     infos = [archive.getinfo(name) for name in names]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.sources import Source, from_arrays
@@ -19,7 +19,7 @@ FILES = {
 }
 
 
-def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> Source:
     """Opens idx:FOLDER with the four files of MNIST, each with or without .gz."""
     folder = Path(place)
     if not folder.is_dir():

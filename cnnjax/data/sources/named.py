@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
@@ -89,7 +89,7 @@ CLASSES = {
 }
 
 
-def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> Source:
     """Opens one of the sets by its name."""
     folder, home = data_dir / kind, HOMES[kind]
     if kind in CLASSES:

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.sources import Source, from_files
 from cnnjax.data.sources.folder import split_named
 
 
-def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> Source:
     """Opens table:FILE.csv; paths are relative to the file, the header may be left out."""
     table = Path(place)
     if not table.is_file():

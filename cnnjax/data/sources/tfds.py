@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnjax.config import Data
+from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.files import atomic
@@ -21,7 +21,7 @@ from cnnjax.data.sources import Pictures, Source, stamp_of, version_of
 SPLITS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
 
 
-def open_source(kind: str, place: str, config: Data, data_dir: Path) -> Source:
+def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> Source:
     """Opens tfds:NAME (or NAME/CONFIG:VERSION), looked for under the data folder and ~/tensorflow_datasets."""
     try:
         import tensorflow_datasets as tfds

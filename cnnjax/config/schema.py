@@ -1,27 +1,14 @@
-"""Every option of a run, once: what it is called, its type, its range, its default and what it does.
+"""Every option of a run, once: what it is called, its type, its range, its default and what it does."""
 
-A recipe is a Python file that holds `config = Experiment(...)`; recipes.py reads it, and overrides from the command line,
-by the types that stand here.
-"""
-
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-
-def option(default: Any, doc: str, *, low: float | None = None, high: float | None = None, free: bool = False) -> Any:
-    """A config field.
-
-    Args:
-      default: its value unless a recipe or the command line says otherwise.
-      doc: one line for `--print_config`.
-      low, high: inclusive range of a number (of each number of a tuple).
-      free: it cannot change the result of a run, so it may differ when the run is resumed.
-    """
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "free": free})
+from cnnjax.config.fields import Section, option
+from cnnjax.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class Data:
+class DataConfig(Section, name="data"):
     """Where the pictures come from, how they are prepared and fed."""
 
     source: str = option(
@@ -42,7 +29,10 @@ class Data:
     )
     interpolation: Literal["bilinear", "bicubic"] = option("bilinear", "how prepare resizes (with antialiasing)")
     channels: int | None = option(
-        None, "1 grey, 3 RGB or the number of bands; none: as the first picture has", low=1, high=512
+        None,
+        "1 gray, 3 RGB or the number of bands; none: RGB if any image has color, else as they have",
+        low=1,
+        high=512,
     )
     max_value: int = option(65535, "the value of a 16-bit picture that becomes 255", low=1, high=65535)
     class_names: tuple[str, ...] = option((), "names of the classes of idx: and arrays:, in label order")
@@ -59,7 +49,7 @@ class Data:
     store: Literal["auto", "pixels", "encoded"] = option(
         "auto", "pixels: uint8 arrays of one size; encoded: the files as they are; auto: pixels under 64 GB"
     )
-    # Free, though several steps a dispatch, which only resident pictures have, round otherwise: claim.py tells of it.
+    # Free, though several steps a dispatch, which only resident pictures have, round otherwise: runs/workdir.py reports it.
     loader: Literal["auto", "resident", "streamed"] = option(
         "auto", "resident: the split on the device; streamed: batch by batch; auto: by size", free=True
     )
@@ -68,7 +58,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Augment:
+class AugmentConfig(Section, name="augment"):
     """How training pictures are varied and how all pictures are normalised."""
 
     preset: Literal["none", "gentle", "strong"] = option("none", "the two settings from practice; other keys add to it")
@@ -111,6 +101,9 @@ class Augment:
         "deviation", "weights multiply the axis' standard deviation (released code) or variance (paper's letter)"
     )
     erase: float = option(0.0, "probability of erasing a random rectangle", low=0, high=1)
+    operations: tuple[str, ...] = option(
+        (), "operations of one's own, in their order: names that are registered, or package.module:function"
+    )
     mixup: float = option(0.0, "alpha of mixup's Beta(alpha, alpha); 0: off", low=0, high=100)
     cutmix: float = option(
         0.0, "alpha of CutMix's Beta(alpha, alpha); 0: off; with mixup each batch takes one of them", low=0, high=100
@@ -126,7 +119,7 @@ class Augment:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelConfig(Section, name="model"):
     """The network and the precision it computes in."""
 
     name: str = option("lenet5", "a registered name, package.module:Class, plain:PATTERN, or knn (nothing is trained)")
@@ -153,12 +146,12 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class OptimizerConfig(Section, name="optimizer"):
     """The update rule and the learning rate over the run."""
 
     name: str = option(
         "sgd",
-        "alexnet_sgd, sgd, nesterov, adam, adamw, rmsprop, rmsprop_tf, lamb, lars, lion, sam, muon or airbench_muon",
+        "alexnet_sgd, sgd, nesterov, adam, adamw, rmsprop, rmsprop_tf, lamb, lars, lion, sam, muon, airbench_muon, one that is registered, or package.module:function",
     )
     lr: float = option(0.01, "base learning rate", low=0)
     other_lr: float | None = option(
@@ -174,8 +167,9 @@ class Optimizer:
     l1: float = option(0.0, "penalty l1 * sum |w|, over weights, added to the loss", low=0)
     l2: float = option(0.0, "penalty l2 * sum w^2 / 2, over weights, added to the loss", low=0)
     clip_norm: float = option(0.0, "largest global gradient norm; 0: no clipping", low=0)
-    schedule: Literal["constant", "step", "cosine", "polynomial", "linear", "one_cycle", "plateau"] = option(
-        "constant", "how the rate changes over the run"
+    schedule: str = option(
+        "constant",
+        "how the rate changes over the run: constant, step, cosine, polynomial, linear, one_cycle, plateau, one that is registered, or package.module:function",
     )
     warmup_epochs: float = option(0.0, "linear rise from 0 to lr", low=0)
     drop_epochs: tuple[float, ...] = option(
@@ -191,15 +185,15 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
-class Train:
+class TrainConfig(Section, name="train"):
     """How long, with what loss, and what is logged and saved."""
 
     epochs: float = option(10.0, "passes over the training set", low=0)
     steps: int | None = option(None, "stop after so many steps instead", low=1)
     seed: int = option(0, "seed of weights, order, augmentation and dropout", low=0, high=2**32 - 1)
-    loss: Literal["softmax", "sigmoid", "mse", "margin"] = option(
+    loss: str = option(
         "softmax",
-        "softmax or sigmoid cross-entropy (two classes with one output; several labels), mean squared error, or margin: of capsules' lengths",
+        "softmax or sigmoid cross-entropy (two classes with one output; several labels), mse: mean squared error, margin: of capsules' lengths, one that is registered, or package.module:function",
     )
     label_smoothing: float = option(0.0, "share of the target spread over all classes", low=0, high=0.99)
     accumulate: int = option(1, "micro-batches a step", low=1)
@@ -234,6 +228,9 @@ class Train:
         None, "FIRST,LAST: trace these steps into the run folder's profile/, for TensorBoard or xprof", low=1, free=True
     )
     tensorboard: bool = option(True, "write TensorBoard events", free=True)
+    callbacks: tuple[str, ...] = option(
+        (), "callbacks by name: those that are registered, or package.module:Class", free=True
+    )
     checkpoint_every: float = option(
         300.0,
         "seconds between checkpoints (also one at each validation, and at an epoch's end unless one is younger than 10 s)",
@@ -244,11 +241,11 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class EvaluateConfig(Section, name="evaluate"):
     """How a split is evaluated."""
 
     batch_size: int | None = option(None, "pictures a batch; none: data.batch_size", low=1, free=True)
-    views: Literal["single", "flip", "ten_crop", "dense", "mirror_shift"] = option(
+    views: str = option(
         "single",
         "what is averaged after the soft-max; flip: centre and mirror; ten_crop: corners and centre and their mirrors (AlexNet's test); dense: the head over the whole picture's map, and its mirror's (VGG's test); mirror_shift: the picture and its mirror, each also moved by a pixel up-left and down-right (airbench94's)",
         free=True,
@@ -263,6 +260,9 @@ class Evaluate:
         high=4096,
         free=True,
     )
+    metrics: tuple[str, ...] = option(
+        (), "metrics of one's own: names that are registered, or package.module:function", free=True
+    )
     report: bool = option(
         True, "end a training with the whole report and report.html, not with figures alone", free=True
     )
@@ -272,22 +272,28 @@ class Evaluate:
 class Experiment:
     """One recipe, complete: what `cnnjax.train` takes."""
 
-    data: Data = Data()
-    augment: Augment = Augment()
-    model: Model = Model()
-    optimizer: Optimizer = Optimizer()
-    train: Train = Train()
-    evaluate: Evaluate = Evaluate()
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            kind = type(part.default)
+            if not isinstance(getattr(self, part.name), kind):
+                raise UserError(f"config.{part.name} is not a section of options; it must be {kind.__name__}(...)")
 
     @property
-    def reading(self) -> Data:
-        """Returns `data` as images are prepared by it: with the crop that the model's input makes of prepared images."""
+    def reading(self) -> DataConfig:
+        """Returns `data` as images are prepared by it: with the crop that the model's input makes of them."""
         size = self.model.input_size
         return replace(self.data, center_crop=self.data.center_crop or (size and size[:2]))
 
 
 def smoke(side: int) -> dict[str, Any]:
-    """The variant of an ImageNet recipe that takes three steps anywhere: synthetic pictures, side x side for the net."""
+    """Returns the variant of an ImageNet recipe that takes three steps anywhere, of synthetic images at side x side."""
     picture = side * 8 // 7
     return {
         "data.source": f"fake:{picture}x{picture}x3,1000",

@@ -15,14 +15,13 @@ from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import replicated
 from cnnjax.data import Dataset, Split
-from cnnjax.evaluation import calibrate, metrics, predictions, report
+from cnnjax.evaluation import calibrate, custom, metrics, predictions, report
 from cnnjax.evaluation import split as evaluation
 from cnnjax.optim import losses
-from cnnjax.training import converted
-from cnnjax.training.assemble import is_resident, loader, to_learn
-from cnnjax.training.loop import Record
-from cnnjax.training.step import embed_step, eval_step, predict_step, view_logits
-from cnnjax.training.trained import Run
+from cnnjax.training.build import is_resident, loader, to_learn
+from cnnjax.training.callbacks import Callback, Record
+from cnnjax.training.inference import embed_step, eval_step, predict_step, view_logits
+from cnnjax.runs.run import CONVERTED, Run
 
 
 def evaluation_size(config: Experiment, mesh: Any) -> int:
@@ -48,7 +47,7 @@ def data_of(run: Run, data_dir: str | Path | None, *, needs: str | None = None) 
 
 def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     source = run.config.data.source
-    if source == converted.SOURCE:
+    if source == CONVERTED:
         raise UserError(
             f"{run.folder.root} was converted and has no pictures of its own; "
             "give config.data.source=folder:PATH with them"
@@ -158,18 +157,21 @@ def input_advice(share: float, config: Experiment, dataset: Dataset) -> str:
     )
 
 
-def watch_input(config: Experiment, dataset: Dataset) -> Callable[[Record], None]:
-    """Says once, with what would help, that the devices wait for pictures: over two log lines, as one may be chance."""
-    shares: list[float] = []
-    told: list[str] = []
+class InputWatch(Callback):
+    """Says once, with what would help, that the devices wait for images: over two log lines, as one may be chance."""
 
-    def watch(record: Record) -> None:
-        shares.append(record["data_wait"])
-        if len(shares) >= 2 and not told and (text := input_advice(min(shares[-2:]), config, dataset)):
-            told.append(text)
+    def __init__(self, config: Experiment, dataset: Dataset):
+        self._config, self._dataset = config, dataset
+        self._shares: list[float] = []
+        self._said = False
+
+    def on_log(self, record: Record) -> None:
+        self._shares.append(record["data_wait"])
+        if len(self._shares) < 2 or self._said:
+            return
+        if text := input_advice(min(self._shares[-2:]), self._config, self._dataset):
+            self._said = True
             logs.say(text)
-
-    return watch
 
 
 def measure(step: Any, variables: Tree, source: Any, count: int, size: int, lines: bool = False) -> Any:
@@ -188,7 +190,7 @@ def _over(step: Any, variables: Tree, source: Any, count: int, size: int, lines:
         return gather(ticking, source.batches(rows), count)
 
 
-class Judge:
+class Evaluator:
     """One run and one split of its pictures, ready to be evaluated.
 
     Args:
@@ -214,15 +216,18 @@ class Judge:
         return split_of(self.run, self.dataset, "train")
 
     def figures(self) -> dict[str, Any]:
-        """Returns the exact means over the split, summed on the device."""
-        step = functools.partial(eval_step, parts=self.run.parts, temperature=self.run.temperature)
+        """Returns the exact means over the split, summed on the device, and the metrics of one's own."""
+        if names := self.run.config.evaluate.metrics:
+            (scores,) = self.probabilities([self.run.temperature])
+            return metrics.means(scores, self.pictures.labels) | self._metrics(names, scores)
+        step = functools.partial(eval_step, inference=self.run.inference, temperature=self.run.temperature)
         return dict(self._over(step, evaluation.evaluate_split))
 
     def probabilities(self, temperatures: Sequence[float]) -> list[HostArray]:
         """Returns float32 [N, K] in the order of the split for each of the temperatures, in one pass."""
 
         def step(variables: Tree, batch: Batch) -> list[Array]:  # XLA sees that all begin with the same logits
-            return [predict_step(variables, batch, self.run.parts, value) for value in temperatures]
+            return [predict_step(variables, batch, self.run.inference, value) for value in temperatures]
 
         return list(self._over(step, evaluation.collect))
 
@@ -238,7 +243,7 @@ class Judge:
 
     @functools.cached_property
     def _embed(self) -> Callable[..., Any]:
-        return jax.jit(functools.partial(embed_step, parts=self.run.parts), out_shardings=replicated(self._mesh))
+        return jax.jit(functools.partial(embed_step, inference=self.run.inference), out_shardings=replicated(self._mesh))
 
     def report(self, table: Path) -> tuple[HostArray, dict[str, Any], dict[str, Any]]:
         """Writes the table of all predictions.
@@ -253,7 +258,12 @@ class Judge:
         if scaled:
             found["temperature"] = {"value": fitted, **report.certainty(scaled[0], pictures.labels)}
         predictions.write(table, scores, pictures.labels, classes=run.classes, names=pictures.names)
-        return scores, metrics.means(scores, pictures.labels), found
+        means = metrics.means(scores, pictures.labels) | self._metrics(run.config.evaluate.metrics, scores)
+        return scores, means, found
+
+    def _metrics(self, names: Sequence[str], scores: HostArray) -> dict[str, Any]:
+        """Returns {"metrics": {name: value}} of metrics of one's own; nothing where there are none."""
+        return {"metrics": custom.measured(names, scores, self.pictures.labels)} if names else {}
 
     def calibration(self) -> dict[str, Any]:
         """Fits a temperature to the split.
@@ -265,9 +275,9 @@ class Judge:
           UserError: the outputs are no logits.
         """
         labels, loss = self.pictures.labels, self.run.config.train.loss
-        if loss not in ("softmax", "sigmoid"):
+        if not losses.LOSSES[loss].has_logits:
             raise UserError(f"a temperature divides logits, which config.train.loss={loss} has not; train with softmax")
-        step = functools.partial(view_logits, parts=self.run.parts)
+        step = functools.partial(view_logits, inference=self.run.inference)
         logits = self._over(lambda variables, batch: step(variables, batch).swapaxes(0, 1), evaluation.collect)
         on_device = jax.device_put(logits)
 

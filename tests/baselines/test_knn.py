@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
+from cnnjax.baselines import knn
 from cnnjax.core.errors import UserError
 from cnnjax.evaluation import neighbours
 
@@ -36,12 +37,12 @@ def test_neighbours_and_classes_are_those_of_scikit_learn(digits, metric):
     np.testing.assert_array_equal(distances, np.rint(far ** POWER[metric]))
     np.testing.assert_array_equal(np.take_along_axis(exact(train, queries, metric), indices, 1), distances)
     nearest = KNeighborsClassifier(1, algorithm="brute", p=POWER[metric]).fit(flat[0], labels)
-    np.testing.assert_array_equal(neighbours.classify(train, labels, queries, 1, metric), nearest.predict(flat[1]))
+    np.testing.assert_array_equal(knn.classify(train, labels, queries, 1, metric), nearest.predict(flat[1]))
     # Of classes with equal votes scikit-learn takes the lower, we that of the nearest; all else must agree.
     counts = np.sort((labels[indices][:, :, None] == np.arange(10)).sum(1), axis=1)
     clear = counts[:, -1] > counts[:, -2]
     assert clear.sum() > 550
-    ours = neighbours.classify(train, labels, queries, 5, metric)
+    ours = knn.classify(train, labels, queries, 5, metric)
     np.testing.assert_array_equal(ours[clear], peer.predict(flat[1])[clear])
 
 
@@ -68,10 +69,10 @@ def test_equally_near_ones_in_order_and_equal_votes_to_the_nearest():
     assert indices.tolist() == [[1, 3, 2], [0, 4, 5]]
     assert distances.tolist() == [[0, 0, 2], [3, 7, 8]]
     labels = np.array([9, 5, 2, 2, 1, 8, 0])
-    assert neighbours.classify(train, labels, queries, 1, "l1").tolist() == [5, 9]
-    assert neighbours.classify(train, labels, queries, 2, "l1").tolist() == [5, 9]  # one vote each
-    assert neighbours.classify(train, labels, queries, 3, "l1").tolist() == [2, 9]
-    assert neighbours.classify(train, labels, queries, 7, "l1").tolist() == [2, 2]
+    assert knn.classify(train, labels, queries, 1, "l1").tolist() == [5, 9]
+    assert knn.classify(train, labels, queries, 2, "l1").tolist() == [5, 9]  # one vote each
+    assert knn.classify(train, labels, queries, 3, "l1").tolist() == [2, 9]
+    assert knn.classify(train, labels, queries, 7, "l1").tolist() == [2, 2]
 
 
 class Fake:
@@ -100,8 +101,8 @@ def test_evaluate_counts_every_picture_once(digits):
     dataset = Fake(train=(train, labels), test=(queries, classes))
     flat = [pictures.reshape(len(pictures), -1).astype(np.float64) for pictures in (train, queries)]
     peer = KNeighborsClassifier(1, algorithm="brute").fit(flat[0], labels)
-    assert neighbours.evaluate(dataset) == {"top1": peer.score(flat[1], classes), "count": len(queries)}
-    assert neighbours.evaluate(dataset, split="train") == {"top1": 1.0, "count": len(train)}
+    assert knn.evaluate(dataset) == {"top1": peer.score(flat[1], classes), "count": len(queries)}
+    assert knn.evaluate(dataset, split="train") == {"top1": 1.0, "count": len(train)}
 
 
 def test_what_cannot_be_compared_is_refused(digits):
@@ -117,4 +118,4 @@ def test_what_cannot_be_compared_is_refused(digits):
     ):
         neighbours.nearest(large, large)
     with pytest.raises(UserError, match="several labels"):
-        neighbours.evaluate(Fake(train=(train, np.eye(10, dtype=np.uint8)[labels]), test=(queries, labels)))
+        knn.evaluate(Fake(train=(train, np.eye(10, dtype=np.uint8)[labels]), test=(queries, labels)))

@@ -8,18 +8,17 @@ from typing import Any
 
 import jax
 
-from cnnjax import recipes
-from cnnjax.config import Experiment
+from cnnjax.config import Experiment, differences, to_json
 from cnnjax.core import files, logs, startup
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
 from cnnjax.optim import schedules
-from cnnjax.training.assemble import is_resident
-from cnnjax.training.trained import saved_config, saved_dataset
+from cnnjax.training.build import is_resident
+from cnnjax.runs.run import saved_config, saved_dataset
 
 
-def alone(run: RunDir) -> AbstractContextManager[None]:
+def lock(run: RunDir) -> AbstractContextManager[None]:
     """Holds the run folder: two trainings in one would destroy each other's checkpoints."""
     files.require_folder(run.root, "--workdir")
 
@@ -50,7 +49,7 @@ def _check_differences(run: RunDir, saved: Experiment, config: Experiment, *, re
     Args:
       resolved: whether `config` has what the data decide; if not, what it leaves open is not compared.
     """
-    differ = recipes.differences(saved, config)
+    differ = differences(saved, config)
     if not resolved:
         differ = {key: pair for key, pair in differ.items() if pair[1] not in (None, "auto")}
     longer = config.train.epochs >= saved.train.epochs and set(differ) <= {"train.epochs"}
@@ -79,7 +78,7 @@ def check_same_run(run: RunDir, config: Experiment, dataset: Dataset, most: int)
 
 def describe_run(run: RunDir, config: Experiment, dataset: Dataset, most: int = 1) -> None:
     """Writes what the folder is; config.json first, since it makes the folder a run."""
-    files.write_json(run.config, recipes.to_json(config))
+    files.write_json(run.config, to_json(config))
     files.write_json(run.dataset, dataset.to_json())
     if not run.environment.is_file():  # of the start, which made the first bits
         files.write_json(run.environment, environment(config, dataset, most))

@@ -10,23 +10,25 @@ from typing import Any, Literal, cast
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from cnnjax import recipes
-from cnnjax.config import Data, Experiment
+from cnnjax.config import DataConfig, Experiment, differences, from_json, override, validate
 from cnnjax.core import files, startup, trees
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
+from cnnjax.core.mesh import by_batch, replicated
 from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, decode
 from cnnjax.data.listing import read_file
+from cnnjax.models import Model
 from cnnjax.models.convolution import plain
-from cnnjax.training.assemble import assemble, state_shapes
 from cnnjax.training.checkpoint import Checkpoints
-from cnnjax.training.loop import Length
-from cnnjax.training.step import Parts, predict_step
+from cnnjax.training.inference import Inference, build_inference, predict_step
 
 Which = Literal["best", "last"]
+CONVERTED = "converted"
+"""config.data.source of a run that has no images of its own."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +38,29 @@ class Run:
     Attributes:
       config: as the training resolved it.
       dataset: the description of the data it was trained on.
-      parts: its model and pipelines.
+      inference: its model, pre-processing and views.
       variables: {"params", "batch_stats"} of the checkpoint, the running average where the recipe keeps one.
       step: of the checkpoint; `checkpoint` says which it is.
       folder: where it was opened.
       temperature: what logits are divided by, 1 unless the run was opened `calibrated`.
+      mesh: the devices that share a batch of images to predict; None: the first one has it all.
     """
 
     config: Experiment
     dataset: Dataset
-    parts: Parts
+    inference: Inference
     variables: Tree
     step: int
     checkpoint: Which
     folder: RunDir
     temperature: float = 1.0
     calibrated: bool = False
+    mesh: Mesh | None = None
+
+    @property
+    def model(self) -> Model:
+        """Returns the model, at the input size of evaluation."""
+        return self.inference.model
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -59,7 +68,7 @@ class Run:
         return self.dataset.class_names
 
     @property
-    def reading(self) -> Data:
+    def reading(self) -> DataConfig:
         """The options by which images are decoded and fitted: as the training data were, or as they would be."""
         return self.config.data if self.dataset.prepared else self.config.reading
 
@@ -83,7 +92,7 @@ class Run:
 
     @functools.cached_property
     def _predict(self) -> Callable[..., Any]:
-        step = functools.partial(predict_step, parts=self.parts, temperature=self.temperature)
+        step = functools.partial(predict_step, inference=self.inference, temperature=self.temperature)
 
         def once(variables: Tree, batch: Batch) -> Array:
             with plain():  # the faster forms take longer to compile than a few pictures take
@@ -93,7 +102,7 @@ class Run:
 
     @functools.cached_property
     def _logits(self) -> Callable[..., Any]:
-        return jax.jit(self.parts.model.apply)
+        return jax.jit(self.model.apply)
 
     def predict(self, pictures: Any) -> HostArray:
         """Returns probabilities float32 [N, K].
@@ -120,6 +129,8 @@ class Run:
             )
         items = [pictures] if isinstance(pictures, (str, Path)) else list(pictures)
         size = min(self.config.evaluate.batch_size or self.config.data.batch_size, max(len(items), 1))
+        if self.mesh:
+            size = -(-size // self.mesh.size) * self.mesh.size
         with ThreadPoolExecutor(self.config.data.threads or startup.cores()) as pool:
             for start in range(0, len(items), size):
                 fitted = list(pool.map(self.fit, items[start : start + size]))
@@ -134,6 +145,8 @@ class Run:
         batch = {"images": np.stack([image for image, _ in padded])}
         if self.config.data.resize == "pad":
             batch["sizes"] = np.asarray([true for _, true in padded], np.int32)
+        if self.mesh:
+            batch = jax.device_put(batch, by_batch(self.mesh))
         return np.asarray(self._predict(self.variables, batch))[: len(fitted)]
 
     def fit(self, item: Any) -> tuple[HostArray, tuple[int, int]] | UserError:
@@ -159,7 +172,7 @@ class Run:
 
     def logits(self, images: Any) -> HostArray:
         """Returns logits float32 [N, K] of float32 [N, H, W, C], already normalised and of the model's input size."""
-        images, size = np.asarray(images, np.float32), self.parts.model.input_size
+        images, size = np.asarray(images, np.float32), self.model.input_size
         wrong = UserError(f"logits takes images [N, {', '.join(map(str, size))}], not {list(images.shape)}")
         if images.ndim != 4:
             raise wrong
@@ -173,7 +186,7 @@ class Run:
 
 def saved_config(folder: RunDir) -> Experiment:
     """The config that a run was trained with."""
-    return recipes.from_json(files.read_json(folder.config))
+    return from_json(files.read_json(folder.config))
 
 
 def saved_dataset(folder: RunDir) -> Dataset:
@@ -192,6 +205,7 @@ def open_run(
     checkpoint: Which | None = None,
     overrides: Mapping[str, Any] | None = None,
     calibrated: bool = False,
+    mesh: Mesh | None = None,
 ) -> Run:
     """Opens a run folder; needs neither the recipe nor the data.
 
@@ -200,33 +214,32 @@ def open_run(
       checkpoint: best or last; None: the best where there is one, else the last.
       overrides: {"evaluate.views": "ten_crop"}: keys that leave what was trained as it is.
       calibrated: with the temperature that `evaluate --calibrate` has fitted to this checkpoint.
+      mesh: the devices that share a batch of images to predict, of one axis "data"; None: the first one has it all.
 
     Raises:
       UserError: no run folder, no checkpoint, one that cannot be read, or one without a temperature.
     """
     folder = RunDir.existing(path)
     config = saved_config(folder)
-    if config.model.name == "knn":
-        raise UserError(f"{path} compared pictures and learned nothing; its figures are in {folder.root / 'eval'}")
     dataset = saved_dataset(folder)
     if overrides:
-        changed = recipes.validate(recipes.override(config, overrides))
-        bound = recipes.differences(config, changed)
+        changed = validate(override(config, overrides))
+        bound = differences(config, changed)
         if not dataset.prepared:  # never trained here: it takes any pictures
             bound = {key: pair for key, pair in bound.items() if not key.startswith("data.")}
         if bound:
             raise UserError(f"config.{next(iter(bound))} belongs to the training of {path}; it cannot be changed now")
         config, dataset = _finer(config, changed, dataset)
-    parts = assemble(config, dataset, Length(1, 1, 1, 1.0), look=config.evaluate)
+    inference = build_inference(config, dataset, config.evaluate)
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     try:
         step = checkpoints.choose(checkpoint)
-        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        state, progress = checkpoints.restore(step, state_shapes(parts), here)
+        variables, progress = checkpoints.restore_variables(step, inference.model.shapes())
     finally:
         checkpoints.close()
     which: Which = "best" if checkpoint != "last" and step == progress.best_step else "last"
-    run = Run(config, dataset, parts, state.variables, step, which, folder)
+    variables = jax.device_put(variables, replicated(mesh) if mesh else jax.local_devices()[0])
+    run = Run(config, dataset, inference, variables, step, which, folder, mesh=mesh)
     if not calibrated:
         return run
     temperature = run.calibration

@@ -9,9 +9,7 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from cnnjax import recipes
-from cnnjax.config import Augment, Data, Experiment, Optimizer, Train
-from cnnjax.config import Model as ModelOptions
+from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, validate
 from cnnjax.core import keys, logs, trees
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
@@ -20,19 +18,16 @@ from cnnjax.core.rundir import RunDir
 from cnnjax.core.statistics import Statistics
 from cnnjax.data import Dataset
 from cnnjax.models import Card, Model, create_model
-from cnnjax.models.base import MODELS, find, own_name
+from cnnjax.models.base import MODELS, find, resolve_alias
 from cnnjax.models.cards import Weights
 from cnnjax.models.model import from_flat
 from cnnjax.optim import optimizers
-from cnnjax.training import claim
 from cnnjax.training.checkpoint import Checkpoints
 from cnnjax.training.state import Progress, create_state
-from cnnjax.training.trained import open_run
+from cnnjax.runs.run import CONVERTED, open_run
+from cnnjax.runs.workdir import describe_run
 from cnnjax.weights import bridge, detect
 from cnnjax.weights import files as weight_files
-
-SOURCE = "converted"
-"""config.data.source of a run that has no pictures of its own."""
 
 
 def convert(
@@ -65,7 +60,7 @@ def convert(
     run = RunDir.new(workdir)
     if repeated := [one for one, count in Counter(class_names).items() if count > 1]:
         raise UserError(f"the class name {repeated[0]} stands for several outputs; give each a name of its own")
-    name = own_name(name)
+    name = resolve_alias(name)
     state, card = weight_files.read(path, allow_pickle=allow_pickle), find(name).card
     if source is None and tag:
         source = cast(Any, next((row.source for row in card.weights if _has_tag(row, tag)), None))
@@ -97,7 +92,7 @@ def convert(
             checkpoints.save(first, Progress(finished="converted"))
         finally:
             checkpoints.close()
-        claim.describe_run(run, config, dataset)
+        describe_run(run, config, dataset)
     except BaseException:  # the folder was new or empty: nothing else is lost
         shutil.rmtree(run.root, ignore_errors=True)
         raise
@@ -148,7 +143,7 @@ def export(workdir: str | Path, path: str | Path, *, source: bridge.Source | Non
       source: the library; None: the one that the model's name means.
     """
     run = open_run(workdir)
-    model = run.parts.model
+    model = run.model
     source = source or next(iter(detect.sources_of(model)), None)
     if source is None:
         raise UserError(f"no other library has {model.name}, so its weights cannot be written for one")
@@ -194,10 +189,10 @@ def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -
     mean, std = _levels(pictures, channels) or ((127.5,) * channels, (127.5,) * channels)
     # Whole pixels as timm counts them; torchvision's crops are such quotients of whole sizes, but for the last digit.
     size = (int(height / pictures.crop + 1e-3), int(width / pictures.crop + 1e-3))
-    config = recipes.validate(
+    config = validate(
         Experiment(
-            data=Data(
-                source=SOURCE,
+            data=DataConfig(
+                source=CONVERTED,
                 batch_size=32,
                 resize=pictures.resize,
                 size=size,
@@ -206,10 +201,10 @@ def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -
                 val_fraction=0.0,
                 test_fraction=0.0,
             ),
-            augment=Augment(crop="center", normalize="fixed", mean=mean, std=std),
-            model=ModelOptions(name=model.name, num_classes=model.num_classes, input_size=model.input_size),
-            optimizer=Optimizer(name="sgd", lr=0.0, momentum=0.0),
-            train=Train(steps=1),
+            augment=AugmentConfig(crop="center", normalize="fixed", mean=mean, std=std),
+            model=ModelConfig(name=model.name, num_classes=model.num_classes, input_size=model.input_size),
+            optimizer=OptimizerConfig(name="sgd", lr=0.0, momentum=0.0),
+            train=TrainConfig(steps=1),
         )
     )
     variance = np.square(np.asarray(std, np.float64))

@@ -3,24 +3,25 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from cnnjax import data, recipes
+from cnnjax import data
 from cnnjax.augment import pipeline
-from cnnjax.augment.normalise import as_levels, normalise
-from cnnjax.config import Evaluate, Experiment
-from cnnjax.core import keys, startup, trees
+from cnnjax.augment.normalise import as_levels
+from cnnjax.config import Experiment, validate
+from cnnjax.core import files, keys, startup, trees
 from cnnjax.core.arrays import Batch
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import fitted, make_mesh, replicated
+from cnnjax.core.mesh import fit_mesh, replicated
 from cnnjax.data import Dataset, Split
-from cnnjax.evaluation import views
-from cnnjax.models import Model, create_model, summarise
-from cnnjax.optim import optimizers, schedules
+from cnnjax.models import summarise
+from cnnjax.optim import LOSSES, optimizers, schedules
+from cnnjax.training.inference import build_inference
 from cnnjax.training.loop import Length
 from cnnjax.training.state import TrainState, create_state
 from cnnjax.training.step import Parts, attacked, train_step, train_steps
@@ -40,7 +41,7 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
             f"config.model.input_size={'x'.join(map(str, size))} has {size[2]} channels, but the pictures have "
             f"{shape[2]}; set config.data.channels={size[2]}, or the input size to match"
         )
-    if dataset.multi_label and config.train.loss != "sigmoid":
+    if dataset.multi_label and not LOSSES[config.train.loss].independent:
         raise UserError(f"{config.data.source} gives several labels a picture; set config.train.loss=sigmoid")
     model = dataclasses.replace(config.model, num_classes=classes, input_size=size)
     reading = dataset.reading
@@ -55,93 +56,25 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
     if augment.normalize == "auto":
         augment = dataclasses.replace(augment, normalize="dataset")
     # What the data decide must be within the ranges too: config.json is held against them whenever it is read.
-    return recipes.validate(dataclasses.replace(config, data=pictures, model=model, augment=augment))
+    return validate(dataclasses.replace(config, data=pictures, model=model, augment=augment))
 
 
-def stated_shapes(config: Experiment) -> tuple[tuple[int, int, int], int]:
-    """Input size and number of classes of a recipe that does not leave them to the data; UserError where it does."""
-    if config.model.input_size is None or config.model.num_classes is None:
-        raise UserError(
-            "this recipe takes its input size and number of classes from the data; set config.model.input_size=H,W,C "
-            "and config.model.num_classes=K"
-        )
-    return config.model.input_size, config.model.num_classes
-
-
-def build_model(config: Experiment, *, multi_label: bool = False) -> Model:
-    """The model of a config whose input size and number of classes are known.
-
-    Two classes that exclude each other share one output under the sigmoid loss; `train.overfit` drops nothing.
-    """
-    startup.set_flags()  # open_run and what sums up a recipe ask here for the first device
-    model, classes, loss = config.model, config.model.num_classes, config.train.loss
-    automatic: Literal["float32", "bfloat16"] = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    return create_model(
-        model.name,
-        1 if loss == "sigmoid" and classes == 2 and not multi_label else classes,
-        input_size=model.input_size,
-        dtype=automatic if model.dtype == "auto" else model.dtype,
-        dropout=0.0 if config.train.overfit else model.dropout,
-        drop_path=0.0 if config.train.overfit else model.drop_path,
-        remat=model.remat,
-    )
-
-
-def assemble(config: Experiment, dataset: Dataset, length: Length, *, look: Evaluate | None = None) -> Parts:
-    """Everything that the steps are traced from.
-
-    Args:
-      look: how evaluation looks at a picture; None: one centre crop, which is what training validates by.
-    """
-    model, statistics = build_model(config, multi_label=dataset.multi_label), dataset.statistics
+def build_parts(config: Experiment, dataset: Dataset, length: Length) -> Parts:
+    """Builds everything that the training step is traced from."""
+    inference = build_inference(config, dataset)
     return Parts(
         config=config,
+        inference=inference,
         optimizer=optimizers.optimizer(config.optimizer, decay=not config.train.overfit),
         schedule=schedules.schedule(config.optimizer, steps=length.steps, steps_per_epoch=length.steps_per_epoch),
         augment=pipeline.train_pipeline(
             as_levels(config.augment) if attacked(config) else config.augment,
             seed=config.train.seed,
-            statistics=statistics,
-            input_size=model.input_size[:2],
+            statistics=dataset.statistics,
+            input_size=inference.model.input_size[:2],
             plain=bool(config.train.overfit),
         ),
-        normalise=lambda levels: normalise(levels, config.augment, statistics),
-        **_evaluated(model, config, dataset, look or Evaluate()),
     )
-
-
-def _evaluated(model: Model, config: Experiment, dataset: Dataset, look: Evaluate) -> dict[str, Any]:
-    """The parts that depend on how evaluation looks at a picture: the views, and the net at their size."""
-    size = model.input_size[:2]
-    seen = look.input_size or size
-    pictures = pipeline.eval_pipeline(
-        config.augment,
-        statistics=dataset.statistics,
-        input_size=seen,
-        views=views.VIEWS[look.views],
-        prepared_for=size if dataset.prepared else None,
-    )
-    if seen != size and look.views != "dense":
-        model = _at_size(model, seen)
-    return {"model": model, "views": pictures, "look": look}
-
-
-def _at_size(model: Model, size: tuple[int, int]) -> Model:
-    """The same net for pictures of another size, if its parameters are the same."""
-    other = create_model(
-        model.name,
-        model.num_classes,
-        input_size=(*size, model.input_size[2]),
-        dtype=model.dtype,
-        dropout=model.dropout,
-    )
-    if trees.flatten(other.shapes()) != trees.flatten(model.shapes()):
-        raise UserError(
-            f"the parameters of {model.name} depend on the size of its input, so it sees pictures of "
-            f"{model.input_size[0]} x {model.input_size[1]} alone; config.evaluate.views=dense takes larger ones where "
-            "the net's features are a map"
-        )
-    return other
 
 
 def check_pictures(parts: Parts, dataset: Dataset) -> None:
@@ -155,11 +88,11 @@ def check_pictures(parts: Parts, dataset: Dataset) -> None:
         sizes = spec((1, 2), np.int32)
     targets = spec((1, parts.model.num_classes), np.float32)
     jax.eval_shape(parts.augment, images, targets, spec((1,), np.uint32), sizes)
-    jax.eval_shape(parts.views, images, sizes)
-    at_end = dataclasses.replace(parts, **_evaluated(parts.model, parts.config, dataset, parts.config.evaluate))
-    for scale in at_end.look.scales:
+    jax.eval_shape(parts.inference.views, images, sizes)
+    at_end = build_inference(parts.config, dataset, parts.config.evaluate)
+    for scale in at_end.options.scales:
         seen = jax.eval_shape(functools.partial(at_end.views, scale=scale), images, sizes)
-        if at_end.look.views == "dense":  # which needs a map to move the head over
+        if at_end.options.views == "dense":  # which needs a map to move the head over
             jax.eval_shape(at_end.model.apply_dense, at_end.model.shapes(), spec(seen.shape[1:], seen.dtype))
 
 
@@ -174,11 +107,10 @@ def state_shapes(parts: Parts) -> TrainState:
     return jax.eval_shape(functools.partial(first_state, parts))
 
 
-def mesh_of(parts: Parts) -> Mesh:
-    """The devices that train together."""
-    mesh, config = make_mesh(), parts.config
-    parameters = trees.size(state_shapes(parts).params)
-    return fitted(mesh, config.data.batch_size, config.train.accumulate, parameters=parameters)
+def mesh_of(parts: Parts, mesh: Mesh | None = None) -> Mesh:
+    """Returns the devices that train together, see `fit_mesh`."""
+    config, parameters = parts.config, trees.size(state_shapes(parts).params)
+    return fit_mesh(mesh, config.data.batch_size, config.train.accumulate, parameters=parameters)
 
 
 def to_learn(config: Experiment, training: Split) -> Split:
@@ -272,3 +204,12 @@ def compiled(function: Callable[..., Any], parts: Parts, state: TrainState, batc
     options: dict[str, str | bool] = {"xla_gpu_deterministic_ops": True} if parts.config.train.deterministic else {}
     jitted = jax.jit(functools.partial(function, parts=parts), donate_argnums=0, out_shardings=replicated(mesh))
     return jitted.lower(state, batch).compile(compiler_options=options)
+
+
+def keep_compiled(data_dir: str | Path | None) -> None:
+    """Has compiled programs kept beside the prepared data, where later runs find them again."""
+    folder = Path(data_dir or data.default_data_dir()) / "compiled"
+    if files.obstacle(folder):  # a sentence of `prepare` tells, where the folder is needed for data too
+        return
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str(folder))

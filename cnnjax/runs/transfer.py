@@ -8,16 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax import recipes
 from cnnjax.augment.normalise import normalise
-from cnnjax.config import Augment, Experiment
+from cnnjax.config import AugmentConfig, Experiment, override
 from cnnjax.core import logs, trees
 from cnnjax.core.arrays import HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.models import Model
 from cnnjax.models.model import from_flat
-from cnnjax.training.trained import open_run, saved_config, saved_dataset
+from cnnjax.runs.run import open_run, saved_config, saved_dataset
 
 
 def inherit(config: Experiment, run: RunDir) -> Experiment:
@@ -33,8 +32,8 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
         return config
     folder = run if run.config.is_file() else RunDir.existing(config.model.init)
     old = saved_config(folder)
-    config = recipes.override(config, {"model.init": str(Path(config.model.init).resolve())})
-    if folder is not run and old.model.name != config.model.name:  # of its own run claim.py tells
+    config = override(config, {"model.init": str(Path(config.model.init).resolve())})
+    if folder is not run and old.model.name != config.model.name:  # of its own run workdir.py reports it
         raise UserError(
             f"config.model.init={folder.root} holds a {old.model.name}, config.model.name is {config.model.name}; "
             f"set config.model.name={old.model.name}"
@@ -58,7 +57,7 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
     return dataclasses.replace(config, data=data, model=model, augment=augment)
 
 
-def _compare(augment: Augment, old: Augment, folder: RunDir) -> None:
+def _compare(augment: AugmentConfig, old: AugmentConfig, folder: RunDir) -> None:
     """Says where a recipe that names its own normalisation makes other values than the weights have learned from."""
     statistics = saved_dataset(folder).statistics
     levels = jnp.outer(jnp.array([0, 255]), jnp.ones(len(statistics.mean)))
@@ -74,7 +73,7 @@ def _compare(augment: Augment, old: Augment, folder: RunDir) -> None:
         )
 
 
-def _fixed(old: Augment, folder: RunDir, channels: int | None) -> Augment:
+def _fixed(old: AugmentConfig, folder: RunDir, channels: int | None) -> AugmentConfig:
     """How the weights' pictures were normalised, in figures; the new set's own where channels differ."""
     mode, mean, std = old.normalize, old.mean, old.std
     if mode in ("auto", "dataset", "mean"):
@@ -108,7 +107,7 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
     unnamed = not run.dataset.prepared and run.classes == tuple(map(str, range(len(class_names))))
     same = unnamed or tuple(class_names) == run.classes
     # Two classes have two outputs or, under the sigmoid loss, one.
-    head = frozenset() if same and run.parts.model.num_classes == model.num_classes else model.head_leaves
+    head = frozenset() if same and run.model.num_classes == model.num_classes else model.head_leaves
     fresh = []
     for path, leaf in new.items():
         if path in head or path not in old:
@@ -122,7 +121,7 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
             have, want = ("x".join(map(str, shape)) for shape in (old[path].shape, leaf.shape))
             raise UserError(
                 f"{path} of {init} is {have}, but the model here has {want}; set config.model.input_size to "
-                f"{','.join(map(str, run.parts.model.input_size))}"
+                f"{','.join(map(str, run.model.input_size))}"
             )
     logs.say(
         f"weights of {init}: {len(new) - len(fresh)} arrays taken over"

@@ -16,11 +16,11 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.evaluation import metrics
 from cnnjax.optim import optimizers
-from cnnjax.training import claim
 from cnnjax.training.checkpoint import Checkpoints
-from cnnjax.training.measure import Judge, data_of, identity
+from cnnjax.runs.evaluator import Evaluator, data_of, identity
 from cnnjax.training.state import Progress, create_state
-from cnnjax.training.trained import Run, Which, open_run
+from cnnjax.runs.run import Run, Which, open_run
+from cnnjax.runs.workdir import describe_run
 
 
 def open_runs(workdirs: Sequence[str | Path], **options: Any) -> list[Run]:
@@ -77,7 +77,7 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     for look in dict.fromkeys(("single", views)):
         runs = open_runs(workdirs, overrides={**(overrides or {}), "evaluate.views": look}, **options)
-        judges = [Judge(run, data_of(run, data_dir), mesh, split) for run in runs]
+        judges = [Evaluator(run, data_of(run, data_dir), mesh, split) for run in runs]
         labels = judges[0].pictures.labels
         for judge in judges[1:]:
             if not _same_pictures(judges[0], judge):
@@ -103,7 +103,7 @@ def evaluate(
     return {"split": judges[0].pictures.name, "count": len(labels), "members": members, "rows": rows, "gain": gain}
 
 
-def _same_pictures(one: Judge, other: Judge) -> bool:
+def _same_pictures(one: Evaluator, other: Evaluator) -> bool:
     """Whether two runs are held against the same pictures; labels do not tell, since splits are sorted by class.
 
     Nor do names alone: every file of arrays has a test/0. Other digests are of the same pictures at another size.
@@ -146,7 +146,7 @@ def soup(workdirs: Sequence[str | Path], to: str | Path, *, checkpoint: Which | 
             checkpoints.save(state, Progress(finished=f"averaged from {', '.join(map(str, workdirs))}"))
         finally:
             checkpoints.close()
-        claim.describe_run(folder, config, first.dataset)
+        describe_run(folder, config, first.dataset)
     except BaseException:  # the folder was new or empty: nothing else is lost
         shutil.rmtree(folder.root, ignore_errors=True)
         raise
