@@ -4,8 +4,8 @@
     PYTHONPATH=. python benchmarks/cifar10_race.py --source zip:cifar10_jpeg.zip --data_dir data    # a JPEG copy
 
 By the rule of arXiv 2404.00498: reading the data, compilation and one warm-up run stand outside the clock; the order of
-the pictures, the first weights, the whitening, 200 steps and the evaluation with six views a picture inside. Pictures
-are read from prepared records; a JPEG copy needs simplejpeg or Pillow, which look at some pictures even where it is
+the images, the first weights, the whitening, 200 steps and the evaluation with six views an image inside. Images
+are read from prepared records; a JPEG copy needs simplejpeg or Pillow, which look at some images even where it is
 prepared. The last line is one JSON document.
 """
 
@@ -52,7 +52,7 @@ def race(seed, train, rows, test, *, config, dataset, length, chunk):
 
 
 def on_device(split, count):
-    """A split's first pictures, or all of them, in device memory."""
+    """A split's first images, or all of them, in device memory."""
     rng = np.random.default_rng(0)
     index = rng.permutation(len(split))[:count] if count else np.arange(len(split))
     return jax.device_put({"images": split.gather(index), "labels": split.labels[index]}, jax.devices()[0])
@@ -71,7 +71,7 @@ def main():
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--source", default="cifar10")
     parser.add_argument("--data_dir")
-    parser.add_argument("--pictures", type=int, help="train on so many and test on a fifth: a trial on a slow machine")
+    parser.add_argument("--images", type=int, help="train on so many and test on a fifth: a trial on a slow machine")
     parser.add_argument("--batch_size", type=int)
     parser.add_argument("--steps", type=int)
     given = parser.parse_args()
@@ -82,17 +82,17 @@ def main():
     make_mesh()  # settles memory and threads
     dataset = data.prepare(config, given.data_dir)
     config = resolve(config, dataset)
-    train, test = on_device(dataset.split("train"), given.pictures), dataset.split("test")
-    test = on_device(test, given.pictures and given.pictures // 5)
+    train, test = on_device(dataset.split("train"), given.images), dataset.split("test")
+    test = on_device(test, given.images and given.images // 5)
     count = len(train["labels"])
-    length = Length.of(config.train, pictures=count, batch_size=config.data.batch_size)
+    length = Length.of(config.train, images=count, batch_size=config.data.batch_size)
     function = functools.partial(
         race, config=config, dataset=dataset, length=length, chunk=min(2000, len(test["labels"]))
     )
     began = time.perf_counter()
     compiled = jax.jit(function).lower(jnp.uint32(0), train, stacked(count, length, 0), test).compile()
     print(
-        f"{jax.devices()[0].device_kind}, jax {jax.__version__}; {count:,} pictures, {length.steps} steps of "
+        f"{jax.devices()[0].device_kind}, jax {jax.__version__}; {count:,} images, {length.steps} steps of "
         f"{length.batch_size}; compiled in {time.perf_counter() - began:.1f} s"
     )
 

@@ -1,8 +1,8 @@
 """Every form of a convolution and of its gradients by shape: python benchmarks/convolutions.py [--nets ...] [--cores N]
 
 The table from which the rules of cnnjax/models/convolution/plan.py were made: milliseconds of processor time of a whole
-batch, the least of a few turns; what the plan takes is marked *. Shapes are those of the nets of benchmarks/cpu.py and
-a few more. glibc keeps its memory meanwhile, as it does in training.
+batch, the least of a few turns; what the plan takes is marked *. Shapes are those of the models of benchmarks/cpu.py
+and a few more. glibc keeps its memory meanwhile, as it does in training.
 """
 
 import argparse

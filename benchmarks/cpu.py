@@ -1,8 +1,8 @@
 """Training on a CPU against PyTorch and Keras: python benchmarks/cpu.py [--nets ...] [--rounds N] [--cores N] [--keras]
 
-Whole training steps (forward, backward, SGD with momentum; float32) on random pictures: cnnjax's own step against
+Whole training steps (forward, backward, SGD with momentum; float32) on random images: cnnjax's own step against
 PyTorch eager with contiguous and with channels_last memory. With --keras whole epochs of Fashion-MNIST (60,000
-pictures, batches of 128, Adam, shuffling): cnnjax.train against Keras on JAX and on PyTorch.
+images, batches of 128, Adam, shuffling): cnnjax.train against Keras on JAX and on PyTorch.
 
 Each side is a process of its own that sleeps while another works; they take turns round by round, and what counts is
 the median of the rounds' ratios. On a busy machine --cores 1 --clock cpu compares processor time, which others leave
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--one_device", action="store_true", help="cnnjax with all cores as one device as well")
     parser.add_argument("--ynn", action="append", default=[], help=f"cnnjax with {YNN} too: --ynn=-reduce")
     parser.add_argument("--keras", action="store_true", help="epochs of Fashion-MNIST against Keras")
-    parser.add_argument("--source", default="fashion_mnist", help="of the epochs' pictures")
+    parser.add_argument("--source", default="fashion_mnist", help="of the epochs' images")
     parser.add_argument("--data_dir", help="where cnnjax keeps prepared data")
     options = parser.parse_args()
 

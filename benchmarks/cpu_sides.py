@@ -54,9 +54,9 @@ def conv_options(rest: str) -> tuple[int, int, bool]:
 
 
 def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
-    """The library's own training on random pictures that are on the devices, as many steps a dispatch as it takes.
+    """The library's own training on random images that are on the devices, as many steps a dispatch as it takes.
 
-    `cnnjax.train` takes several steps a dispatch of light nets, which gather their batches on the devices.
+    `cnnjax.train` takes several steps a dispatch of light models, which gather their batches on the devices.
     """
     import jax
 
@@ -93,7 +93,7 @@ def cnnjax_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
     most, rng = steps_per_dispatch(parts, None), np.random.default_rng(0)
     images = rng.normal(size=(most * count, *size)).astype(np.float32)
     source = Resident(Images(images, rng.integers(0, entry.card.num_classes, len(images))), mesh)
-    length = Length.of(config.train, pictures=len(images), batch_size=count)
+    length = Length.of(config.train, images=len(images), batch_size=count)
     function, batches = dispatches(config, source, length, most)
     batch = next(batches)
     state = jax.jit(functools.partial(first_state, parts), out_shardings=replicated(mesh))()
@@ -188,7 +188,7 @@ def _resnet18() -> Any:
 
 
 def torch_side(net: str, options: argparse.Namespace) -> Callable[[], int]:
-    """PyTorch eager with SGD, on random pictures in memory."""
+    """PyTorch eager with SGD, on random images in memory."""
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -240,7 +240,7 @@ def cnnjax_epochs(net: str, options: argparse.Namespace) -> None:
 
 
 def keras_epochs(net: str, options: argparse.Namespace) -> None:
-    """Keras' `fit` on the same pictures; the backend is KERAS_BACKEND."""
+    """Keras' `fit` on the same images; the backend is KERAS_BACKEND."""
     import keras
 
     from cnnjax import data

@@ -1,12 +1,12 @@
-"""Training speed of ImageNet nets against PyTorch's best form: python benchmarks/gpu.py [--nets a,b] [--minutes M].
+"""Training speed of ImageNet models against PyTorch's best form: python benchmarks/gpu.py [--nets a,b] [--minutes M].
 
 cnnjax takes its own train step on a prepared random batch (`bench --synthetic`: bfloat16, float32 parameters); PyTorch
 takes channels_last, bfloat16 autocast, torch.compile and a fused SGD on one as well. Each begins with a large batch and
-halves it until it fits. The two take turns, each in a process of its own that has the GPU to itself. Utilisation counts
-three forward passes of two operations a multiply-add against the device's peak, the same for both.
+halves it until it fits. The two take turns, each in a process of its own that has the GPU to itself. Utilization counts
+three forward passes of two operations a MAC against the device's peak, the same for both.
 
 Runs on machines with jax, flax, optax, orbax, chex, absl, rich and PyTorch alone. --smoke tries it all, torch.compile
-apart, with small pictures on whatever device there is. --canaries only checks, in a minute and without PyTorch, whether
+apart, with small images on whatever device there is. --canaries only checks, in a minute and without PyTorch, whether
 the device computes the right numbers.
 """
 
@@ -33,7 +33,7 @@ NETS = {
 }
 """Batch sizes to begin with."""
 SMOKE = {"alexnet": 64, "vgg16": 32, "resnet50": 32, "inception_v3": 75, "densenet121": 32, "efficientnet_b0": 32}
-"""Sides of the pictures in a try-out."""
+"""Sides of the images in a try-out."""
 FULL = ("out of memory", "resource_exhausted", "failed to allocate", "out_of_memory")
 
 
@@ -50,7 +50,7 @@ def cnnjax_speed(net: str, batch: int, steps: int | None, smoke: bool) -> dict:
         optimizer=OptimizerConfig(name="sgd", lr=0.01, momentum=0.9, weight_decay=1e-4),
     )
     report = bench(config, synthetic=True, steps=steps)
-    report["macs"] = summary.summarise(create_model(net, 1000, input_size=size)).macs
+    report["macs"] = summary.summarize(create_model(net, 1000, input_size=size)).macs
     report["peak"] = peak(report["device"], report["dtype"])
     return report
 
@@ -146,15 +146,15 @@ def measured(library: str, net: str, batch: int, options: argparse.Namespace, ca
         if not found and not crashed:
             told = done.stderr.strip().splitlines() or ["it ended without a word"]
             reason = next((line for line in reversed(told) if "Error" in line), told[-1])
-            return {"skipped": f"{library} failed on {net} with {batch} pictures: {reason}"}
+            return {"skipped": f"{library} failed on {net} with {batch} images: {reason}"}
         if not (found.get("full") or crashed):
             return found | {"batch": batch}
         batch //= 2
-    return {"skipped": f"{library} found no room for a single picture of {net}"}
+    return {"skipped": f"{library} found no room for a single image of {net}"}
 
 
 def race(net: str, options: argparse.Namespace, cache: str) -> list[str]:
-    """Lines of one net: both libraries in turn, `rounds` times."""
+    """Lines of one model: both libraries in turn, `rounds` times."""
     batches = dict.fromkeys(SPEEDS, options.batch or NETS[net])
     runs: dict[str, list[dict]] = {library: [] for library in SPEEDS}
     lines = []
@@ -202,11 +202,11 @@ def canaries() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", default=",".join(NETS), help="names, separated by commas")
-    parser.add_argument("--minutes", type=float, default=60.0, help="no net is begun later than this")
+    parser.add_argument("--minutes", type=float, default=60.0, help="no model is begun later than this")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--batch", type=int, help="to begin with, for all nets")
+    parser.add_argument("--batch", type=int, help="to begin with, for all models")
     parser.add_argument("--steps", type=int, help="to measure; default: about ten seconds")
-    parser.add_argument("--smoke", action="store_true", help="small pictures, one round of two steps")
+    parser.add_argument("--smoke", action="store_true", help="small images, one round of two steps")
     parser.add_argument("--canaries", action="store_true", help="check numbers, race nothing")
     parser.add_argument("--one", choices=SPEEDS, help=argparse.SUPPRESS)
     options = parser.parse_args()

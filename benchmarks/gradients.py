@@ -1,18 +1,18 @@
-"""The gradient of the compiled training step, for every family of nets: python benchmarks/gradients.py [--nets ...]
+"""The gradient of the compiled training step, for every family of models: python benchmarks/gradients.py [--nets ...]
 
 The program is the one that `cnnjax train` runs: fast forms of convolutions, pooling by place, the batch shared over the
 devices, several steps a dispatch where the library takes them, XLA's full optimization. SGD at a rate of 2^20 makes the
 gradient its change of the parameters, to the last bit. Held against it, from the same parameters and images:
 
-  float64  the net with every number in double precision; each convolution a matrix product of its patches
-  plain    the net in float32 with XLA's own convolutions and max-pooling, on one device
+  float64  the model with every number in double precision; each convolution a matrix product of its patches
+  plain    the model in float32 with XLA's own convolutions and max-pooling, on one device
 
 Parameters are as after some training: scales of norms 0.7-1.3, biases of deviation 0.1, nothing all zero. Dropout and
 stochastic depth are off. The distance of a leaf is its largest difference from float64 over its largest value there.
 
 A rounding that falls on the other side of zero, or of a window's second-largest value, switches a whole gradient on or
-off: deep nets of ReLU differ from float64 far more than they round. How much is seen from `plain`, computed five times,
-four of them with parameters moved by some roundings (2^-20). See `wrong` for the rule.
+off: deep models of ReLU differ from float64 far more than they round. How much is seen from `plain`, computed five
+times, four of them with parameters moved by some roundings (2^-20). See `wrong` for the rule.
 """
 
 import argparse
@@ -55,12 +55,12 @@ CASES = (  # cheapest first; a batch of two images on each device is the smalles
     Case("efficientnet_v2_b0"),
     Case("inception_v3"),
     Case("xception"),
-    Case("resnetv2_50x1_bit", side=224),  # 448 as published: 65,000 million multiply-adds
+    Case("resnetv2_50x1_bit", side=224),  # 448 as published: 65,000 million MACs
     Case("densenet121"),
     Case("nasnet_a_mobile"),
     Case("pnasnet5_mobile"),
     Case("amoebanet_c_mobile_44"),
-    Case("polynet", side=235),  # 331 as published: 140,000 million multiply-adds
+    Case("polynet", side=235),  # 331 as published: 140,000 million MACs
 )
 """The members of every family that are tried; `tests/models/test_gradients.py` sees that no family is left out."""
 
@@ -69,10 +69,10 @@ FLOOR, FACTOR, SHAKEN = 1e-4, 3.0, 4
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of a case: distances from float64 of the step on one and two devices and of the plain net's runs.
+    """The outcome of a case: distances from float64 of the step on one and two devices and of the plain model's runs.
 
     Attributes:
-      from_plain: largest distance of a leaf of the step from the plain net's, on one and two devices.
+      from_plain: largest distance of a leaf of the step from the plain model's, on one and two devices.
       steps: that a dispatch takes at most.
     """
 
@@ -88,7 +88,7 @@ class Result:
 
 
 def measure(case: Case) -> Result:
-    """Computes all gradients of a net and compares them; takes a minute or several."""
+    """Computes all gradients of a model and compares them; takes a minute or several."""
     from cnnjax.training.build import steps_per_dispatch
 
     start, made = time.monotonic(), setting(case)
@@ -113,10 +113,10 @@ def measure(case: Case) -> Result:
 def wrong(result: Result) -> list[str]:
     """What is farther from float64 than float32 explains, a sentence each; empty where the gradient is right.
 
-    1e-4 is always allowed, else three times what the plain net has in its farthest run: of the whole gradient's
-    distance, of the middle leaf's, and for every leaf that of the plain net's worst, since chance decides which leaf a
-    switched value meets. Leaves that are zero by construction may hold 1e-4 of the largest value of all. So small
-    nets, in which nothing is switched, are held to 1e-4 leaf by leaf; large ones as a whole.
+    1e-4 is always allowed, else three times what the plain model has in its farthest run: of the whole gradient's
+    distance, of the middle leaf's, and for every leaf that of the plain model's worst, since chance decides which leaf
+    a switched value meets. Leaves that are zero by construction may hold 1e-4 of the largest value of all. So small
+    models, in which nothing is switched, are held to 1e-4 leaf by leaf; large ones as a whole.
     """
     found = []
     for devices, ours in (("one device", result.one), ("two devices", result.two)):
@@ -138,7 +138,7 @@ LEGEND = [
     "distance of the gradient from float64's; largest: the worst leaf's largest difference over its largest value",
     "cosine: the smallest of a leaf; whole: Euclidean length of all differences over that of the gradient",
     "plain operations: the farthest of so many runs, all but the first with parameters moved by some roundings",
-    "from plain: largest distance of a leaf from the same net with XLA's plain operations in float32, on one device",
+    "from plain: largest distance of a leaf from the same model with XLA's plain operations in float32, on one device",
     "steps: of a dispatch; full optimization, train mode, norms and biases as after some training, no dropout",
 ]
 
@@ -160,7 +160,7 @@ def line(result: Result) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """A line for each net: its worst leaf on one device, on two and in the plain form."""
+    """A line for each model: its worst leaf on one device, on two and in the plain form."""
     head = f"{'family':16}{'net':24}{'images':22}{'steps':>5}"
     lines = [
         f"{'':67}{'one device':>28}{'two devices':>28}{'plain operations':>28}{'runs':>6}{'from plain':>18}",

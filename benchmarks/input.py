@@ -1,14 +1,14 @@
-"""Reading and decoding, against what a user would pick instead: python benchmarks/input.py [--pictures DIR].
+"""Reading and decoding, against what a user would pick instead: python benchmarks/input.py [--images DIR].
 
-All cases take turns in one run. Without --pictures the JPEG files are made: noise with the spectrum of photographs,
+All cases take turns in one run. Without --images the JPEG files are made: noise with the spectrum of photographs,
 512 x 512, quality 90. What is measured:
 
-  batches   256 x 256 x 3 pictures to a device array: cnnjax streamed, prepared as pixels and as JPEG records, against a
+  batches   256 x 256 x 3 images to a device array: cnnjax streamed, prepared as pixels and as JPEG records, against a
             bare np.take into one buffer, torch's DataLoader and grain (both with Pillow's random resized crop of the
             JPEG files), and tf.data where tensorflow can be imported
   decoding  JPEG files on one core: the library's path against simplejpeg alone, by processor time
   prepare   from JPEG files to prepared records, against decoder and resizer alone in as many threads
-  training  a tiny net on the streamed records: the share of the time in which it waits
+  training  a tiny model on the streamed records: the share of the time in which it waits
 """
 
 import argparse
@@ -48,17 +48,17 @@ def photographs(count: int) -> list[bytes]:
     files = []
     for number in range(count):
         top, left = rng.integers(0, 64, 2)
-        picture = scenes[number % 8][top : top + STORED, left : left + STORED][:, :: rng.choice([1, -1])]
+        image = scenes[number % 8][top : top + STORED, left : left + STORED][:, :: rng.choice([1, -1])]
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=QUALITY)
+        Image.fromarray(image).save(file, "JPEG", quality=QUALITY)
         files.append(file.getvalue())
     return files
 
 
-def lay_out(folder: Path, count: int, pictures: str | None) -> list[str]:
-    """Writes `count` files into two class folders, those of --pictures over and over if there are fewer."""
-    if pictures:
-        found = sorted(path for path in Path(pictures).rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+def lay_out(folder: Path, count: int, images: str | None) -> list[str]:
+    """Writes `count` files into two class folders, those of --images over and over if there are fewer."""
+    if images:
+        found = sorted(path for path in Path(images).rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
         contents = itertools.islice(itertools.cycle([path.read_bytes() for path in found]), count)
     else:
         contents = iter(photographs(count))
@@ -117,10 +117,10 @@ def grain_batches(paths: list[str], batch: int) -> Iterator[int]:
     import grain
 
     files = grain.MapDataset.source(paths).shuffle(seed=0).repeat()
-    pictures = files.map(lambda path: crop(path, np.random.default_rng()))
+    images = files.map(lambda path: crop(path, np.random.default_rng()))
     options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=4)  # batches
-    for images in pictures.batch(batch).to_iter_dataset(options):
-        yield len(images)
+    for arrays in images.batch(batch).to_iter_dataset(options):
+        yield len(arrays)
 
 
 def tensorflow_batches(paths: list[str], batch: int) -> Iterator[int]:
@@ -137,9 +137,9 @@ def tensorflow_batches(paths: list[str], batch: int) -> Iterator[int]:
         return tf.cast(tf.image.resize(image, (SIDE, SIDE)), tf.uint8)
 
     files = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths)).repeat()
-    pictures = files.map(read, num_parallel_calls=tf.data.AUTOTUNE).batch(batch).prefetch(tf.data.AUTOTUNE)
-    for images in pictures.as_numpy_iterator():
-        yield len(images)
+    images = files.map(read, num_parallel_calls=tf.data.AUTOTUNE).batch(batch).prefetch(tf.data.AUTOTUNE)
+    for arrays in images.as_numpy_iterator():
+        yield len(arrays)
 
 
 def streamed_batches(dataset, batch: int) -> Iterator[int]:
@@ -164,7 +164,7 @@ def take_batches(dataset, batch: int) -> Iterator[int]:
 
 
 def rate_of(batches: Iterator[int], seconds: float, ready: int) -> Callable[[], float]:
-    """A case: pictures a second over so many seconds, once the `ready` batches read since its last turn are used up."""
+    """A case: images a second over so many seconds, once the `ready` batches read since its last turn are used up."""
 
     def measure() -> float:
         for _ in range(ready):
@@ -289,15 +289,15 @@ def training(folder: Path, place: Path) -> list[str]:
         model=ModelConfig(name="plain:pool >> pool >> pool >> conv8 >> relu >> pool >> fc16"),
     )
     return [
-        "A tiny net trained on the streamed records: cnnjax bench",
+        "A tiny model trained on the streamed records: cnnjax bench",
         measure.text(measure.bench(config, data_dir=place)),
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", help="a folder of JPEG files, instead of those that are made")
-    parser.add_argument("--count", type=int, default=1024, help="how many pictures")
+    parser.add_argument("--images", help="a folder of JPEG files, instead of those that are made")
+    parser.add_argument("--count", type=int, default=1024, help="how many images")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     options = parser.parse_args()
@@ -306,7 +306,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as scratch:
         files, place = Path(scratch) / "files", Path(scratch) / "data"
-        paths = lay_out(files, options.count, options.pictures)
+        paths = lay_out(files, options.count, options.images)
         config = {"source": f"folder:{files}", "val_fraction": 0.0, "test_fraction": 0.0, "size": (SIDE, SIDE)}
         pixels = prepare(DataConfig(**config, resize="center", store="pixels"), place)
         encoded = prepare(DataConfig(**config, resize="center", store="encoded"), place)
@@ -317,8 +317,8 @@ def main() -> None:
             training(files, place),
         ]
     packages = ("jax", "numpy", "grain", "torch", "pillow", "simplejpeg", "tensorflow")
-    origin = options.pictures or f"made, {STORED} x {STORED}, quality {QUALITY}"
-    lines = [*machine(*packages), f"pictures  {options.count:,}, {origin}", f"rounds    {options.rounds}, medians"]
+    origin = options.images or f"made, {STORED} x {STORED}, quality {QUALITY}"
+    lines = [*machine(*packages), f"images  {options.count:,}, {origin}", f"rounds    {options.rounds}, medians"]
     for section in sections:
         lines += ["", *section]
     write("input", lines)

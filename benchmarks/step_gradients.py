@@ -1,4 +1,4 @@
-"""Three ways to the gradient of a net: the compiled step's, and two references for it.
+"""Three ways to the gradient of a model: the compiled step's, and two references for it.
 
 For benchmarks/gradients.py and tests/models/test_gradients.py. All begin from the same parameters, as they are after
 some training, and see the same images.
@@ -21,7 +21,7 @@ UNOPTIMIZED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_
 
 @dataclass(frozen=True)
 class Case:
-    """A net, and the images that it is tried on.
+    """A model, and the images that it is tried on.
 
     Attributes:
       side: of the images; None: as published.
@@ -90,7 +90,7 @@ class Setting:
 
 
 def setting(case: Case) -> Setting:
-    """Makes the net, its parameters, and noise to see."""
+    """Makes the model, its parameters, and noise to see."""
     from cnnjax.bench import synthetic
     from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
     from cnnjax.models.base import find
@@ -107,7 +107,7 @@ def setting(case: Case) -> Setting:
         train=TrainConfig(loss=case.loss, steps=1),
     )
     dataset = synthetic.dataset_of(config, case.batch)
-    parts = build_parts(config, dataset, Length.of(config.train, pictures=case.batch, batch_size=case.batch))
+    parts = build_parts(config, dataset, Length.of(config.train, images=case.batch, batch_size=case.batch))
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (case.batch, *size), np.uint8), rng.integers(0, card.num_classes, case.batch))
     return Setting(parts, dataset, trained(parts.model, rng), images)
@@ -117,7 +117,7 @@ def trained(model: Any, rng: np.random.Generator) -> Any:
     """Variables as after some training: scales of 0.7-1.3, biases of deviation 0.1, nothing all zero.
 
     Kernels have He's deviation, those of capsules 0.05; drawn here, since XLA takes as long to compile the drawing of a
-    net as its step.
+    model as its step.
     """
     from cnnjax.core import trees
 
@@ -150,7 +150,7 @@ def compiled_gradient(made: Setting, devices: int) -> dict[str, np.ndarray]:
 
     parts, count = made.parts, len(made.images)
     mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:devices]), ("data",))
-    length = Length.of(parts.config.train, pictures=count, batch_size=count)
+    length = Length.of(parts.config.train, images=count, batch_size=count)
     most = steps_per_dispatch(parts, made.dataset)
     function, batches = dispatches(parts.config, Resident(made.images, mesh), length, most)
     batch = next(batches)

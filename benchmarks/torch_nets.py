@@ -1,4 +1,4 @@
-"""The PyTorch nets to race against: torchvision's, else timm's, else the plain ones here for machines without either.
+"""The PyTorch models to race against: torchvision's, else timm's, else the plain ones here for machines without either.
 
 Those here are the published architectures in the form that torchvision trains, without auxiliary heads and stochastic
 depth; the numbers of parameters are the same.
@@ -12,7 +12,7 @@ from torch import nn
 
 
 def build(name: str) -> tuple[nn.Module, str]:
-    """Returns the net with 1,000 classes and fresh weights, and whose it is.
+    """Returns the model with 1,000 classes and fresh weights, and whose it is.
 
     Raises:
       LookupError: nobody here has it.

@@ -136,7 +136,7 @@ def _parse(verb: Verb, words: list[str]) -> tuple[flags.FlagValues, dict[str, st
             raise UserError(f"{word} has no value; write {word}=VALUE")
         overrides[key] = value if equals else words.pop(0)
     values = flags.FlagValues()
-    values.set_gnu_getopt(True)  # flags may stand behind the pictures
+    values.set_gnu_getopt(True)  # flags may stand behind the images
     for name, text in _texts(verb).items():
         if name in TEXTS:
             flags.DEFINE_string(name, DEFAULTS.get(name), text, flag_values=values)

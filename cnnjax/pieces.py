@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cnnjax.augment import pipeline
-from cnnjax.augment.normalise import normalise
+from cnnjax.augment.normalize import normalize
 from cnnjax.config import AugmentConfig, DataConfig, EvaluateConfig
 from cnnjax.core import files, startup
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
@@ -152,7 +152,7 @@ def evaluate_variables(
     inference = Inference(
         model,
         loss,
-        lambda values: normalise(values, config, dataset.statistics),
+        lambda values: normalize(values, config, dataset.statistics),
         pipeline.eval_pipeline(
             config, statistics=dataset.statistics, input_size=model.input_size[:2], views=views.VIEWS[view]
         ),

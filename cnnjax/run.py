@@ -1,6 +1,6 @@
 """The pipeline: in `train` the data's whole way, each stage one visible call.
 
-source -> prepared records -> loader -> device feed -> augment -> model -> loss -> optimiser -> checkpoint
+source -> prepared records -> loader -> device feed -> augment -> model -> loss -> optimizer -> checkpoint
        -> evaluation -> report
 """
 
@@ -40,7 +40,7 @@ from cnnjax.runs.workdir import check_same_run, check_workdir, describe_run, loc
 from cnnjax.training import loop
 from cnnjax.training.build import (
     build_parts,
-    check_pictures,
+    check_images,
     compiled,
     dispatches,
     first_state,
@@ -60,7 +60,7 @@ from cnnjax.training.state import Progress, TrainState, create_state
 from cnnjax.training.step import Parts
 
 SEARCHED_AT_END = 10_000
-"""Training pictures that the report at a training's end looks through for likenesses; more take evaluate --report."""
+"""Training images that the report at a training's end looks through for likenesses; more take evaluate --report."""
 
 
 def train(
@@ -83,7 +83,7 @@ def train(
 
     Returns:
       The report of the test split (without one, of validation; without that, of training): top1, top5, log_loss, ...;
-      of nearest neighbours, which give no probabilities, top1 and count alone.
+      of nearest neighbors, which give no probabilities, top1 and count alone.
 
     Raises:
       UserError: bad input; nothing was written. RunError: a loss is not finite. Stopped: a signal came; all is saved.
@@ -100,11 +100,11 @@ def train(
         dataset = data.prepare(config, data_dir)
         config = resolve(config, dataset)
         training = to_learn(config, dataset.split("train"))
-        length = Length.of(config.train, pictures=len(training), batch_size=config.data.batch_size)
+        length = Length.of(config.train, images=len(training), batch_size=config.data.batch_size)
         parts = build_parts(config, dataset, length)
         validates = "val" in dataset.counts and not config.train.overfit
         _check_validation(config, validates)
-        check_pictures(parts, dataset)
+        check_images(parts, dataset)
         most = steps_per_dispatch(parts, dataset)
         check_same_run(run, config, dataset, most)
 
@@ -238,11 +238,11 @@ def _begin_or_go_on(
 def _announce(config: Experiment, parts: Parts, dataset: Dataset, length: Length, mesh: Any, start: int) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in dataset.counts.items())
     params = trees.size(parts.model.shapes()["params"])
-    logs.say(f"data: {config.data.source}, {counts} pictures of {len(dataset.class_names)} classes")
+    logs.say(f"data: {config.data.source}, {counts} images of {len(dataset.class_names)} classes")
     logs.say(f"model: {config.model.name}, {params:,} parameters, input {'x'.join(map(str, parts.model.input_size))}")
     what = f"going on, steps {start + 1:,} to {length.steps:,}" if start else f"{length.steps:,} steps"
     kind = jax.devices()[0].device_kind
-    logs.say(f"training: {what} of {length.batch_size} pictures on {mesh.size} x {kind}")
+    logs.say(f"training: {what} of {length.batch_size} images on {mesh.size} x {kind}")
 
 
 def _compile(function: Any, parts: Parts, state: TrainState, batches: Any, mesh: Any) -> tuple[Any, Any]:
@@ -254,13 +254,13 @@ def _compile(function: Any, parts: Parts, state: TrainState, batches: Any, mesh:
 
 
 def _validator(parts: Parts, dataset: Dataset, load: Any, mesh: Any) -> Callable[[TrainState], dict[str, float]]:
-    pictures = dataset.split("val")
-    source = load(pictures)
+    images = dataset.split("val")
+    source = load(images)
     size = evaluation_size(parts.config, mesh)
     step = jax.jit(functools.partial(eval_step, inference=parts.inference), out_shardings=replicated(mesh))
 
     def validate(state: TrainState) -> dict[str, float]:
-        measured = measure(step, state.variables, source, len(pictures), size)
+        measured = measure(step, state.variables, source, len(images), size)
         return {"val/loss": measured["log_loss"], "val/top1": measured["top1"]}
 
     return validate
@@ -295,7 +295,7 @@ def _finish(run: RunDir, config: Experiment, progress: Progress, last: int, **op
             logs.say("the curves were not drawn: matplotlib is not installed")
     top5 = f", top-5 {report['top5']:.2%}" if report["top5"] is not None else ""
     logs.say(
-        f"{split}: top-1 {report['top1']:.2%}{top5}, log loss {report['log_loss']:.4f} on {report['count']:,} pictures "
+        f"{split}: top-1 {report['top1']:.2%}{top5}, log loss {report['log_loss']:.4f} on {report['count']:,} images "
         f"({report['checkpoint']} checkpoint, step {report['step']:,})"
     )
     logs.say(f"curves, config, metrics, evaluation and checkpoints are in {run.root}")

@@ -31,13 +31,13 @@ def evaluation(report: Mapping[str, Any]) -> str:
 
 
 def ensemble(report: Mapping[str, Any]) -> str:
-    """The members, then one net, all nets, and all nets with the views that were asked for."""
+    """The members, then one model, all models, and all models with the views that were asked for."""
     rows = [(member["workdir"], member) for member in report["members"]]
     for row in report["rows"]:
-        nets = f"{row['nets']} nets" if row["nets"] > 1 else "1 net, mean"
+        nets = f"{row['nets']} models" if row["nets"] > 1 else "1 model, mean"
         rows.append((nets + ("" if row["views"] == "single" else f", {row['views']}"), row))
     width = max(len(name) for name, _ in rows)
-    lines = [f"{'':{width}}   top-1    top-5    log loss    ({report['split']}, {report['count']:,} pictures)"]
+    lines = [f"{'':{width}}   top-1    top-5    log loss    ({report['split']}, {report['count']:,} images)"]
     for name, row in rows:
         top5 = "       -" if row["top5"] is None else f"{row['top5']:8.2%}"
         lines.append(f"{name:{width}} {row['top1']:8.2%} {top5} {row['log_loss']:10.4f}")

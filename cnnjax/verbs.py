@@ -26,37 +26,37 @@ TEXTS = {
     "from": "file of weights: .safetensors, .h5, or with --allow_pickle .pth, .pt, .bin",
     "to": "file or folder to write",
     "source": "whose names the file uses: torchvision, timm, cadene or keras; default: found from the keys",
-    "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalisation of the pictures",
+    "tag": "which published weights these are, such as IMAGENET1K_V1: decides size and normalization of the images",
     "classes": "file with a class name a line, or KEY TAB NAME; default: numbers",
     "filter": "part of a name or family",
     "test": "comma-separated: translation, rotation, scale, brightness, contrast, blur, noise, occlusion, corruptions",
     "attack": "comma-separated: fgsm, fgsm_l2, pgd, pgd_l2; with neither --test nor --attack all tests, fgsm and pgd",
     "epsilon": "comma-separated radii of the attacks, pixels of 0-1",
     "target": "class that attacks lead to, or least_likely; default: away from the right one",
-    "image": "picture file; more may follow as arguments",
+    "image": "image file; more may follow as arguments",
     "layer": "an inner layer, as --method receptive_field lists them; default: the last with a map, of feature_maps "
     "the first too",
     "method": "comma-separated: cam, grad_cam, grad_cam_plus_plus, saliency, guided_backprop, integrated_gradients, "
-    "smoothgrad, occlusion, filters, feature_maps; default: of these all that fit; or maximise, receptive_field",
-    "class": "the class to explain; default: the likeliest of each picture",
+    "smoothgrad, occlusion, filters, feature_maps; default: of these all that fit; or maximize, receptive_field",
+    "class": "the class to explain; default: the likeliest of each image",
 }
 NUMBERS = {
-    "pictures": "in the training split, which tells how many steps its epochs are",
+    "num_train_images": "in the training split, which tells how many steps its epochs are",
     "num_classes": "how many classes; default: the model's own",
     "repeat": "train so many seeds, each in a folder of its own",
-    "top": "how many classes a picture; default 5",
-    "count": "how many pictures of the split",
+    "top": "how many classes an image; default 5",
+    "count": "how many images of the split",
     "steps": "how many steps",
     "max_params": "leave out larger models",
-    "max_macs": "leave out models of more multiply-adds",
+    "max_macs": "leave out models of more MACs",
 }
 SWITCHES = {
-    "synthetic": "one prepared batch of noise instead of the data: model and optimiser alone",
+    "synthetic": "one prepared batch of noise instead of the data: model and optimizer alone",
     "augment": "with --synthetic: put augmentation back",
     "input_only": "leave the model out: reading, transfer and augmentation alone",
     "debug": "show the traceback of an error",
     "report": "also the scores of every class, calibration, intervals, predictions/<split>.csv, and report.html",
-    "published": "set the published nets beside the runs in the chart of accuracy against operations",
+    "published": "set the published models beside the runs in the chart of accuracy against operations",
     "calibrate": "first fit a temperature to the validation split, and write calibration.json",
     "calibrated": "divide logits by the temperature that --calibrate has fitted",
     "csv": "print file,rank,class,probability lines on stdout",
@@ -108,7 +108,7 @@ def _prepare(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
     dataset = prepare(recipe.config, flag.data_dir)
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     shape = "x".join(map(str, dataset.shape))
-    print(f"{counts} pictures of {len(dataset.class_names)} classes, {shape}, as {dataset.store} in {dataset.folder}")
+    print(f"{counts} images of {len(dataset.class_names)} classes, {shape}, as {dataset.store} in {dataset.folder}")
 
 
 def _evaluate(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> None:
@@ -142,7 +142,7 @@ def _report(flag: flags.FlagValues, _: dict[str, str], workdirs: list[str]) -> N
 def _predict(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> int:
     workdirs = _workdirs(flag)
     if not paths:
-        raise UserError("predict needs pictures; name files or folders after the flags")
+        raise UserError("predict needs images; name files or folders after the flags")
     _one_of(flag, "json", "csv")
     from cnnjax.core import logs
     from cnnjax.runs import actions
@@ -181,7 +181,7 @@ def _summary(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) ->
     from cnnjax.runs import actions
 
     size = _input_size(flag.input) if flag.input else None
-    summary, digest = actions.summarise(
+    summary, digest = actions.summarize(
         recipe.config if recipe else None,
         workdir=flag.workdir,
         model=flag.model,
@@ -260,7 +260,7 @@ def _explain(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]
 
 def _filters(flag: flags.FlagValues, overrides: dict[str, str], paths: list[str]) -> None:
     if len(paths) != 1:
-        raise UserError("filters takes one picture file, such as cnnjax filters holiday.jpg")
+        raise UserError("filters takes one image file, such as cnnjax filters holiday.jpg")
     from cnnjax import explain
 
     print(explain.draw_filters(paths[0], flag.to or f"{Path(paths[0]).stem}_filters.png"))
@@ -323,7 +323,7 @@ def _plan(flag: flags.FlagValues, overrides: dict[str, str], _: list[str]) -> No
     recipe = recipes.load(_needed(flag, "config"), overrides)
     from cnnjax.bench import plan
 
-    report = plan.plan(recipe.config, pictures=flag.pictures)
+    report = plan.plan(recipe.config, num_train_images=flag.num_train_images)
     print(json.dumps(finite(report)) if flag.json else plan.text(report))
 
 
@@ -381,7 +381,7 @@ VERBS = {
         _prepare,
         "turn a recipe's source into prepared records (train does it by itself)",
         ("config", "data_dir"),
-        "cnnjax prepare --config configs/own_pictures.py --config.data.source=folder:PATH",
+        "cnnjax prepare --config configs/own_images.py --config.data.source=folder:PATH",
     ),
     "evaluate": Verb(
         _evaluate,
@@ -404,39 +404,39 @@ VERBS = {
     ),
     "predict": Verb(
         _predict,
-        "classes and probabilities of picture files and folders",
+        "classes and probabilities of image files and folders",
         ("workdir", "checkpoint", "top", "calibrated", "csv", "json"),
-        "cnnjax predict --workdir runs/own_pictures holiday.jpg more/",
+        "cnnjax predict --workdir runs/own_images holiday.jpg more/",
         files=True,
         says={"workdir": "run folder, or several, A,B,C, whose probabilities are averaged"},
     ),
     "explain": Verb(
         _explain,
-        "pictures of what a run looks at: filters, feature maps, class activation maps, attributions, fields",
+        "images of what a run looks at: filters, feature maps, class activation maps, attributions, fields",
         ("workdir", "image", "split", "count", "method", "layer", "class", "to", "checkpoint", "data_dir"),
-        "cnnjax explain --workdir runs/own_pictures holiday.jpg --method grad_cam,occlusion",
+        "cnnjax explain --workdir runs/own_images holiday.jpg --method grad_cam,occlusion",
         files=True,
         says={
             "to": "folder to write; default: figures/explain in the run folder",
-            "split": "train, val or test, in the place of picture files",
-            "count": "how many pictures of the split; default 16",
+            "split": "train, val or test, in the place of image files",
+            "count": "how many images of the split; default 16",
         },
     ),
     "filters": Verb(
         _filters,
-        "what fixed filters (edge, sharpen, blur, Sobel) make of a picture, as a grid",
+        "what fixed filters (edge, sharpen, blur, Sobel) make of an image, as a grid",
         ("to",),
         "cnnjax filters holiday.jpg --to filters.png",
         files=True,
         overrides=False,
-        says={"to": "PNG file to write; default: <picture>_filters.png here"},
+        says={"to": "PNG file to write; default: <image>_filters.png here"},
     ),
     "robustness": Verb(
         _robustness,
-        "accuracy of a run under changes of its pictures and under attacks, with curves",
+        "accuracy of a run under changes of its images and under attacks, with curves",
         ("workdir", "split", "count", "test", "attack", "epsilon", "steps", "target", "checkpoint", "data_dir", "json"),
         "cnnjax robustness --workdir runs/lenet_mnist --attack fgsm,pgd --epsilon 0.1,0.25",
-        says={"count": "how many pictures of the split; default 1000", "steps": "of pgd and pgd_l2; default 10"},
+        says={"count": "how many images of the split; default 1000", "steps": "of pgd and pgd_l2; default 10"},
     ),
     "soup": Verb(
         _soup,
@@ -448,15 +448,15 @@ VERBS = {
     ),
     "summary": Verb(
         _summary,
-        "layers, shapes, parameters and multiply-adds of a recipe's, a run's or a named model",
+        "layers, shapes, parameters and MACs of a recipe's, a run's or a named model",
         ("config", "workdir", "model", "num_classes", "input", "json"),
         "cnnjax summary --model alexnet",
     ),
     "plan": Verb(
         _plan,
         "what a training will take: parameters, memory, steps; never touches the data",
-        ("config", "pictures", "json"),
-        "cnnjax plan --config configs/resnet50_imagenet.py --pictures 1281167",
+        ("config", "num_train_images", "json"),
+        "cnnjax plan --config configs/resnet50_imagenet.py --num_train_images 1281167",
     ),
     "bench": Verb(
         _bench,
@@ -475,7 +475,7 @@ VERBS = {
     ),
     "models": Verb(
         _models,
-        "list the models with parameters, multiply-adds and the accuracy of their published weights",
+        "list the models with parameters, MACs and the accuracy of their published weights",
         ("filter", "max_params", "max_macs", "markdown", "json"),
         "cnnjax models --filter efficientnet --max_params 20000000",
         overrides=False,

@@ -2,11 +2,11 @@
 
     python -m cnnjax.main --config configs/cifar10_94.py
 
-Eight epochs in batches of 2,000 pictures: 200 steps, all pictures train, label smoothing 0.2. Rates are airbench's for
+Eight epochs in batches of 2,000 images: 200 steps, all images train, label smoothing 0.2. Rates are airbench's for
 a loss that is summed over the batch, so 2,000 times its 0.053; they are written for one momentum, 0.6, in place of its
 0.85 on biases and head. Not taken over: the first layer's bias learns to the end, not for three epochs; its kernel is
-of the first batch, not of 5,000 pictures; of the six views the probabilities are averaged alike, not the logits with
-the centre's counted twice.
+of the first batch, not of 5,000 images; of the six views the probabilities are averaged alike, not the logits with
+the center's counted twice.
 
 Hardware: a GPU; not run on one yet. benchmarks/cifar10_race.py measures it by the paper's rule (loading, compilation
 and warm-up outside). Published: 94.01 % (mean of 200 runs), 2.59 s on an A100.

@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/convnext_tiny_imagenet.py
     python -m cnnjax.main --config configs/convnext_tiny_imagenet.py:smoke           three steps anywhere
 
-AdamW over 300 epochs with 4,096 pictures, rate 0.004 with 20 epochs of warm-up and a cosine, weight decay 0.05 on
+AdamW over 300 epochs with 4,096 images, rate 0.004 with 20 epochs of warm-up and a cosine, weight decay 0.05 on
 weights, mixup 0.8 and CutMix 1.0, random erasing 0.25, label smoothing 0.1, stochastic depth, averaged weights.
 RandAugment, which the authors add, is not part of this recipe.
 

@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/densenet121_imagenet.py
     python -m cnnjax.main --config configs/densenet121_imagenet.py:smoke           three steps anywhere
 
-256 pictures, 90 epochs, rate 0.1 and a tenth after 30 and 60, Nesterov momentum 0.9, weight decay 1e-4.
+256 images, 90 epochs, rate 0.1 and a tenth after 30 and 60, Nesterov momentum 0.9, weight decay 1e-4.
 
 Hardware: not measured here yet. Published: 74.98 % top-1, 92.29 % top-5 (one crop); torchvision's weights 74.43 /
 91.97 %.

@@ -2,7 +2,7 @@
 
     python -m cnnjax.main --config configs/densenet_bc_100_12_cifar10.py
 
-64 pictures, 300 epochs, rate 0.1, a tenth after a half and three quarters, Nesterov momentum 0.9, weight decay 1e-4.
+64 images, 300 epochs, rate 0.1, a tenth after a half and three quarters, Nesterov momentum 0.9, weight decay 1e-4.
 
 Hardware: a GPU; not measured here yet. Published: 95.49 % test.
 """

@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/efficientnet_b0_imagenet.py
     python -m cnnjax.main --config configs/efficientnet_b0_imagenet.py:smoke           three steps anywhere
 
-RMSProp with decay and momentum 0.9, 4,096 pictures, rate 0.256 after a rise of five epochs, times 0.97 every 2.4
+RMSProp with decay and momentum 0.9, 4,096 images, rate 0.256 after a rise of five epochs, times 0.97 every 2.4
 epochs, weight decay 1e-5, label smoothing 0.1, dropout 0.2, stochastic depth, averaged weights. AutoAugment, with
 which the published figure was reached, is not part of this recipe.
 

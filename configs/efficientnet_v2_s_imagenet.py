@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/efficientnet_v2_s_imagenet.py
     python -m cnnjax.main --config configs/efficientnet_v2_s_imagenet.py:smoke           three steps anywhere
 
-EfficientNet's optimiser over 350 epochs at one size, 300, with its warm-up of five epochs, label smoothing 0.1 and
+EfficientNet's optimizer over 350 epochs at one size, 300, with its warm-up of five epochs, label smoothing 0.1 and
 averaged weights. The paper's progressive growth from 128 to 300 pixels and its RandAugment, both stronger towards the
 end, are not part of this recipe.
 

@@ -7,7 +7,7 @@ themselves at the first run, or with
 
 cnnjax prepare --config configs/euronet_eurosat.py
 
-Four fifths train, one fifth is held out; ten sigmoid outputs, 50 pictures a step, 20 epochs. Reflectances are stored
+Four fifths train, one fifth is held out; ten sigmoid outputs, 50 images a step, 20 epochs. Reflectances are stored
 as 16 bits; 10,000 is full reflectance and becomes 255.
 
 Hardware: a CPU will do. Published: 98.3 % of the held-out fifth, loss 0.06 (not measured here: the data were not at

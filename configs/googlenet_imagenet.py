@@ -5,10 +5,10 @@
 
 Crops of 8 to 100 % of the area with aspects from 3/4 to 4/3, momentum 0.9, averaged weights for evaluation, the
 auxiliary heads' losses at 0.3. The paper drops the rate by 4 % every 8 epochs but gives neither first rate nor
-length; those of Caffe's quick solver stand here: 0.01 for 32 pictures, falling with the square root of the steps that
+length; those of Caffe's quick solver stand here: 0.01 for 32 images, falling with the square root of the steps that
 are left.
 
-Hardware: not measured here yet. Published: 89.93 % top-5 (one net, one crop); torchvision's weights 69.78 / 89.53 %.
+Hardware: not measured here yet. Published: 89.93 % top-5 (one model, one crop); torchvision's weights 69.78 / 89.53 %.
 """
 
 from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke

@@ -4,7 +4,7 @@
     python -m cnnjax.main --config configs/inception_v3_imagenet.py:smoke           three steps anywhere
 
 RMSProp with decay 0.9 and epsilon 1.0, rate 0.045 times 0.94 every second epoch, gradients clipped at norm 2, label
-smoothing 0.1, the auxiliary head, and averaged weights for evaluation. The authors' 50 replicas took 32 pictures
+smoothing 0.1, the auxiliary head, and averaged weights for evaluation. The authors' 50 replicas took 32 images
 each: 1,600 a step.
 
 Hardware: not measured here yet. Published: 78.8 % top-1, 94.4 % top-5 (one crop of 299); torchvision's weights 77.29

@@ -3,8 +3,8 @@
     python -m cnnjax.main --config configs/lenet5_1998_mnist.py
     python -m cnnjax.main --config configs/lenet5_1998_mnist.py:smoke          three steps, anywhere
 
-The paper makes 20 passes, one picture a step, by a stochastic Levenberg-Marquardt method whose rates come from second
-derivatives; here Adam takes their place. Pictures have mean 0 and variance 1, as in the paper.
+The paper makes 20 passes, one image a step, by a stochastic Levenberg-Marquardt method whose rates come from second
+derivatives; here Adam takes their place. Images have mean 0 and variance 1, as in the paper.
 
 Hardware: two CPU cores, 70 s. Measured: 98.90 % test accuracy; published: 99.05 %, without distortions.
 """

@@ -8,7 +8,7 @@ and 1); published: 99.05 % without and 99.2 % with distortions (LeCun et al. 199
     python -m cnnjax.main --config configs/lenet_mnist.py:adversarial
 
 trains on adversaries of one step within 0.25 of each pixel (6 epochs, 34 s on two cores). Measured on 1,000 test
-pictures: 96.4 %, after FGSM at 0.25 89.4 % and after ten steps of PGD 46.0 %; the plain recipe: 99.2 %, 16.9 % and
+images: 96.4 %, after FGSM at 0.25 89.4 % and after ten steps of PGD 46.0 %; the plain recipe: 99.2 %, 16.9 % and
 0.0 % (cnnjax robustness).
 """
 

@@ -1,4 +1,4 @@
-"""The two-layer net of the Fashion-MNIST series, 784-512-128-10.
+"""The two-layer model of the Fashion-MNIST series, 784-512-128-10.
 
     python -m cnnjax.main --config configs/mlp_fashion_mnist.py
 

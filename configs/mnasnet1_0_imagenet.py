@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/mnasnet1_0_imagenet.py
     python -m cnnjax.main --config configs/mnasnet1_0_imagenet.py:smoke           three steps anywhere
 
-RMSProp with decay and momentum 0.9, 4,096 pictures, rate 0.256 after a rise of five epochs, times 0.97 every 2.4
+RMSProp with decay and momentum 0.9, 4,096 images, rate 0.256 after a rise of five epochs, times 0.97 every 2.4
 epochs, weight decay 1e-5, dropout 0.2, label smoothing 0.1, averaged weights for evaluation.
 
 Hardware: not measured here yet. Published: 74.5 % top-1 (authors' B1); torchvision's weights 73.46 / 91.51 %.

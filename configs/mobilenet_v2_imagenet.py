@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/mobilenet_v2_imagenet.py
     python -m cnnjax.main --config configs/mobilenet_v2_imagenet.py:smoke           three steps anywhere
 
-RMSProp with decay and momentum 0.9, 96 pictures on each of 16 GPUs, rate 0.045 times 0.98 every epoch, weight decay
+RMSProp with decay and momentum 0.9, 96 images on each of 16 GPUs, rate 0.045 times 0.98 every epoch, weight decay
 4e-5, averaged weights for evaluation.
 
 Hardware: not measured here yet. Published: 72.0 % top-1 (one crop of 224); torchvision's weights (V1) 71.88 / 90.29

@@ -3,10 +3,10 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/nasnet_a_mobile_imagenet.py
     python -m cnnjax.main --config configs/nasnet_a_mobile_imagenet.py:smoke           three steps anywhere
 
-RMSProp with decay 0.9 and epsilon 1.0, rate 0.04 for 32 pictures on each of 50 workers, times 0.97 every 2.4 epochs,
+RMSProp with decay 0.9 and epsilon 1.0, rate 0.04 for 32 images on each of 50 workers, times 0.97 every 2.4 epochs,
 two epochs of warm-up, label smoothing 0.1, gradients clipped at norm 10, averaged weights for evaluation. The
-auxiliary head, 0.4 in the paper, is left out. No paths are dropped, as in the authors' code for this net (slim's
-nasnet.py); their large net, nasnet_a_large, is trained with --config.model.drop_path=0.3.
+auxiliary head, 0.4 in the paper, is left out. No paths are dropped, as in the authors' code for this model (slim's
+nasnet.py); their large model, nasnet_a_large, is trained with --config.model.drop_path=0.3.
 
 Hardware: not measured here yet. Published: 74.0 % top-1, 91.6 % top-5 (one crop of 224); Keras' weights 74.37 / 91.85
 %.

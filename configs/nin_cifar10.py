@@ -2,8 +2,8 @@
 
     python -m cnnjax.main --config configs/nin_cifar10.py
 
-128 pictures, momentum 0.9, weight decay 1e-4, the rate falls tenfold when the validation error stalls, twice. The
-paper's global contrast normalisation and whitening are not part of this recipe.
+128 images, momentum 0.9, weight decay 1e-4, the rate falls tenfold when the validation error stalls, twice. The
+paper's global contrast normalization and whitening are not part of this recipe.
 
 Hardware: a GPU; not measured here yet. Published: 91.19 % test with shifts and mirror.
 """

@@ -3,10 +3,10 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/polynet_imagenet.py
     python -m cnnjax.main --config configs/polynet_imagenet.py:smoke           three steps anywhere
 
-RMSProp with decay 0.9 and epsilon 1.0, 512 pictures, rate 0.45 and a tenth every 160,000 of 560,000 steps (from
+RMSProp with decay 0.9 and epsilon 1.0, 512 images, rate 0.45 and a tenth every 160,000 of 560,000 steps (from
 memory, not checked against the paper). Beside that stand label smoothing 0.1, two epochs of warm-up and gradients
-clipped at norm 2. The authors insert blocks one after the other into a trained shallower net, drop paths at random and
-average snapshots; here the whole net begins at once, which the paper found hard.
+clipped at norm 2. The authors insert blocks one after the other into a trained shallower model, drop paths at random
+and average snapshots; here the whole model begins at once, which the paper found hard.
 
 Hardware: not measured here yet. Published: 81.29 % top-1, 95.75 % top-5 (one crop of 331).
 """

@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/regnet_y_400mf_imagenet.py
     python -m cnnjax.main --config configs/regnet_y_400mf_imagenet.py:smoke           three steps anywhere
 
-100 epochs, 1,024 pictures, rate 0.8 with five epochs of warm-up and a half cosine, Nesterov momentum 0.9, weight
+100 epochs, 1,024 images, rate 0.8 with five epochs of warm-up and a half cosine, Nesterov momentum 0.9, weight
 decay 5e-5.
 
 Hardware: not measured here yet. Published: 74.1 % top-1 (one crop of 224); torchvision's weights (V1) 74.05 / 91.72

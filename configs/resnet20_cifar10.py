@@ -2,7 +2,7 @@
 
     python -m cnnjax.main --config configs/resnet20_cifar10.py
 
-128 pictures, rate 0.1, a tenth after 32,000 and 48,000 of 64,000 steps; 45,000 pictures train and 5,000 validate. The
+128 images, rate 0.1, a tenth after 32,000 and 48,000 of 64,000 steps; 45,000 images train and 5,000 validate. The
 other depths are --config.model.name=resnet56_cifar and so on; 110 layers want a warm-up at 0.01.
 
 Hardware: a GPU; not measured here yet. Published: 91.25 % test.

@@ -1,13 +1,13 @@
-"""ResNet-50 on ImageNet, after Goyal et al. 2017 (1706.02677): large batches with a warm-up, as 256 pictures without.
+"""ResNet-50 on ImageNet, after Goyal et al. 2017 (1706.02677): large batches with a warm-up, as 256 images without.
 
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/resnet50_imagenet.py
     python -m cnnjax.main --config configs/resnet50_imagenet.py:smoke           three steps anywhere
 
-The rate is 0.1 for every 256 pictures: with --config.data.batch_size=8192 set --config.optimizer.lr=3.2. It rises
+The rate is 0.1 for every 256 images: with --config.data.batch_size=8192 set --config.optimizer.lr=3.2. It rises
 over five epochs and falls tenfold after 30, 60 and 80; no decay on norms and biases. The paper begins the scale of
-each block's last norm at zero (section 5.1), this net at one, as torchvision's does.
+each block's last norm at zero (section 5.1), this model at one, as torchvision's does.
 
-Hardware: not measured here yet. Published: 23.60 % top-1 error (standard deviation 0.12) with 256 pictures, 23.74 %
+Hardware: not measured here yet. Published: 23.60 % top-1 error (standard deviation 0.12) with 256 images, 23.74 %
 (0.09) with 8,192, over five runs each; torchvision's weights of this kind (V1) 76.13 / 92.86 %.
 """
 

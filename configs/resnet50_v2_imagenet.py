@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/resnet50_v2_imagenet.py
     python -m cnnjax.main --config configs/resnet50_v2_imagenet.py:smoke           three steps anywhere
 
-Rate 0.1 for 256 pictures from the first step, a tenth after 30 and 60 epochs, crops of random area and aspect. The
+Rate 0.1 for 256 images from the first step, a tenth after 30 and 60 epochs, crops of random area and aspect. The
 paper trains 101 to 200 layers; 50 are Keras' and TF-Slim's.
 
 Hardware: not measured here yet. Published: Keras' weights 75.96 / 93.03 % at 299.

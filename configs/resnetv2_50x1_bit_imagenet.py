@@ -5,9 +5,9 @@
     python -m cnnjax.main --config configs/resnetv2_50x1_bit_imagenet.py --config.model.init=runs/bit
     python -m cnnjax.main --config configs/resnetv2_50x1_bit_imagenet.py:smoke           three steps anywhere
 
-The rule for more than 500,000 pictures: 20,000 steps of 512, rate 0.003 after 500 steps of warm-up, a tenth at 30, 60
+The rule for more than 500,000 images: 20,000 steps of 512, rate 0.003 after 500 steps of warm-up, a tenth at 30, 60
 and 90 % of them, mixup 0.1, crops of 480 from 512, no weight decay. For fewer, --config.train.steps=10000 (20,000 to
-500,000 pictures) or 500 (fewer still, without mixup), and the drops in proportion. FILE holds timm's weights.
+500,000 images) or 500 (fewer still, without mixup), and the drops in proportion. FILE holds timm's weights.
 
 Hardware: not measured here yet. Published: 80.68 % top-1 (authors' PyTorch run); timm's weights 80.39 / 95.69 %.
 """

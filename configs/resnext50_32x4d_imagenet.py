@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/resnext50_32x4d_imagenet.py
     python -m cnnjax.main --config configs/resnext50_32x4d_imagenet.py:smoke           three steps anywhere
 
-256 pictures, momentum 0.9, weight decay 1e-4, rate 0.1 and a tenth after 30, 60 and 90 epochs.
+256 images, momentum 0.9, weight decay 1e-4, rate 0.1 and a tenth after 30, 60 and 90 epochs.
 
 Hardware: not measured here yet. Published: 77.8 % top-1 (one crop of 224); torchvision's weights (V1) 77.62 / 93.70
 %.

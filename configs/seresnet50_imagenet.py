@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/seresnet50_imagenet.py
     python -m cnnjax.main --config configs/seresnet50_imagenet.py:smoke           three steps anywhere
 
-1,024 pictures, rate 0.6 after an epoch of warm-up and a tenth every 30 epochs, 100 epochs, momentum 0.9, weight decay
+1,024 images, rate 0.6 after an epoch of warm-up and a tenth every 30 epochs, 100 epochs, momentum 0.9, weight decay
 1e-4.
 
 Hardware: not measured here yet. Published: 76.71 % top-1, 93.38 % top-5 (one crop of 224).

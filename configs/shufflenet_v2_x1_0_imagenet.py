@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/shufflenet_v2_x1_0_imagenet.py
     python -m cnnjax.main --config configs/shufflenet_v2_x1_0_imagenet.py:smoke           three steps anywhere
 
-1,024 pictures, 300,000 steps, rate 0.5 falling to zero in a straight line, weight decay 4e-5, label smoothing 0.1.
+1,024 images, 300,000 steps, rate 0.5 falling to zero in a straight line, weight decay 4e-5, label smoothing 0.1.
 
 Hardware: not measured here yet. Published: 69.4 % top-1 (one crop of 224); torchvision's weights 69.36 / 88.32 %.
 """

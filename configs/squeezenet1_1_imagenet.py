@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/squeezenet1_1_imagenet.py
     python -m cnnjax.main --config configs/squeezenet1_1_imagenet.py:smoke           three steps anywhere
 
-512 pictures, rate 0.04 falling to zero in a straight line over 170,000 steps, momentum 0.9, weight decay 2e-4.
+512 images, rate 0.04 falling to zero in a straight line over 170,000 steps, momentum 0.9, weight decay 2e-4.
 
 Hardware: not measured here yet. Published: 57.5 % top-1, 80.3 % top-5 (version 1.0); torchvision's weights 58.18 /
 80.62 %.

@@ -3,13 +3,13 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/vgg16_imagenet.py
     python -m cnnjax.main --config configs/vgg16_imagenet.py:smoke           three steps anywhere
 
-The shorter side is drawn from 256 to 512 for every picture, then a random 224 x 224 crop, mirror and AlexNet's
-colour; the rate falls tenfold when the validation error stalls, three times. The paper begins from the trained
-11-layer net; here weights begin as He et al. 2015 draw them, for pictures of unit variance, where the paper subtracts
+The shorter side is drawn from 256 to 512 for every image, then a random 224 x 224 crop, mirror and AlexNet's
+color; the rate falls tenfold when the validation error stalls, three times. The paper begins from the trained
+11-layer model; here weights begin as He et al. 2015 draw them, for images of unit variance, where the paper subtracts
 the mean alone.
 
 Hardware: not measured here yet. Published: 74.4 % top-1, 91.9 % top-5 (table 3: configuration D so trained, at one
-test scale, 384, evaluated densely); torchvision's weights 71.59 / 90.38 % at one centre crop.
+test scale, 384, evaluated densely); torchvision's weights 71.59 / 90.38 % at one center crop.
 """
 
 from cnnjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig, smoke

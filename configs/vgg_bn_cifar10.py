@@ -1,4 +1,4 @@
-"""The VGG-like net with BatchNorm on CIFAR-10: padded crops, mirrors, Nesterov momentum, a warm-up and a cosine.
+"""The VGG-like model with BatchNorm on CIFAR-10: padded crops, mirrors, Nesterov momentum, a warm-up and a cosine.
 
     python -m cnnjax.main --config configs/vgg_bn_cifar10.py
 

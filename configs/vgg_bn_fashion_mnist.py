@@ -1,4 +1,4 @@
-"""The VGG-like net with BatchNorm, before the activation, on bias-free layers.
+"""The VGG-like model with BatchNorm, before the activation, on bias-free layers.
 
     python -m cnnjax.main --config configs/vgg_bn_fashion_mnist.py
 

@@ -1,4 +1,4 @@
-"""The VGG-like net of the Fashion-MNIST series: nine convolutions, four pools.
+"""The VGG-like model of the Fashion-MNIST series: nine convolutions, four pools.
 
     python -m cnnjax.main --config configs/vgg_fashion_mnist.py
 

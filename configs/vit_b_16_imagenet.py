@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/vit_b_16_imagenet.py
     python -m cnnjax.main --config configs/vit_b_16_imagenet.py:smoke           three steps anywhere
 
-Adam over 300 epochs with 4,096 pictures, rate 0.003 after 10,000 steps of warm-up, then a cosine, decoupled decay 0.3
+Adam over 300 epochs with 4,096 images, rate 0.003 after 10,000 steps of warm-up, then a cosine, decoupled decay 0.3
 (that is 0.3 times the rate), dropout 0.1, gradients clipped at norm 1.
 
 Hardware: not measured here yet. Published: 77.91 % top-1 (fine-tuned at 384); torchvision's weights (V1, another

@@ -3,7 +3,7 @@
     IMAGENET_DIR=/data/imagenet python -m cnnjax.main --config configs/wide_resnet50_2_imagenet.py
     python -m cnnjax.main --config configs/wide_resnet50_2_imagenet.py:smoke           three steps anywhere
 
-ResNet's own settings: 256 pictures, rate 0.1 and a tenth after 30 and 60 epochs.
+ResNet's own settings: 256 images, rate 0.1 and a tenth after 30 and 60 epochs.
 
 Hardware: not measured here yet. Published: 78.1 % top-1, 93.97 % top-5 (one crop); torchvision's weights (V1) 78.47 /
 94.09 %.

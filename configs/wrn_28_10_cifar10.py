@@ -2,8 +2,8 @@
 
     python -m cnnjax.main --config configs/wrn_28_10_cifar10.py
 
-128 pictures, 200 epochs, rate 0.1, a fifth after 60, 120 and 160, Nesterov momentum 0.9, weight decay 5e-4, random
-crops of pictures padded by reflection.
+128 images, 200 epochs, rate 0.1, a fifth after 60, 120 and 160, Nesterov momentum 0.9, weight decay 5e-4, random
+crops of images padded by reflection.
 
 Hardware: a GPU; not measured here yet. Published: 96.0 % test.
 """

@@ -24,7 +24,7 @@ QUICKLY_COMPILED = (
     "training/test_embed.py",
 )
 """Folders and files whose tests compare no numbers with other software's or another program's: XLA compiles in two
-thirds of the time without optimizations. All others run what users run; a fault of fused multiply-adds shows nowhere
+thirds of the time without optimizations. All others run what users run; a fault of fused MACs shows nowhere
 else. A test that is unlike the others of its file is marked optimized(True) or optimized(False)."""
 
 

@@ -30,14 +30,14 @@ variants = {{"smoke": {{"train.steps": 2}}}}
 
 @pytest.fixture
 def folder(tmp_path):
-    """Forty little pictures in two class folders."""
+    """Forty little images in two class folders."""
     rng = np.random.default_rng(0)
     for name, level in (("cats", 40), ("dogs", 160)):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(20):
             pixels = rng.integers(level, level + 60, (16, 20, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
-    return tmp_path / "pictures"
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    return tmp_path / "images"
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_summary_without_data(capsys):
         (["train", "--config", "{recipe}", "--config.model.name=lenet55"], "did you mean lenet5?"),
         (["train", "--config", "{recipe}", "--config.model.name=table_cnn", "--config.data.size=4,4"], "at least"),
         (["evaluate", "--workdir", "nowhere"], "nowhere is no run folder"),
-        (["evaluate", "--workdir", "pictures"], "pictures is no run folder: it has no config.json"),
+        (["evaluate", "--workdir", "images"], "images is no run folder: it has no config.json"),
         (["predict", "--workdir", "nowhere", "x.png"], "no run folder"),
         (["train", "--config", "{recipe}", "--config.optimizer.name=adma"], "did you mean adam"),
         (["train", "--config", "{recipe}", "--workdir", "pets.py/x"], "pets.py is no folder; name another"),
@@ -168,7 +168,7 @@ def test_summary_without_data(capsys):
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else None,
 )
 def test_mistakes(recipe, tmp_path, capsys, words, sentence):
-    before = sorted(path for path in tmp_path.rglob("*") if "pictures" not in path.parts)
+    before = sorted(path for path in tmp_path.rglob("*") if "images" not in path.parts)
     status, out, err = call(capsys, *(word.format(recipe=recipe) for word in words))
     assert status == 2
     if sentence:
@@ -176,7 +176,7 @@ def test_mistakes(recipe, tmp_path, capsys, words, sentence):
         assert err.startswith("cnnjax: ")
         assert sentence in err
         assert len(err.splitlines()) == 1
-    assert before == sorted(path for path in tmp_path.rglob("*") if "pictures" not in path.parts), "nothing is written"
+    assert before == sorted(path for path in tmp_path.rglob("*") if "images" not in path.parts), "nothing is written"
 
 
 def test_bad_data_folders(recipe, folder, capsys):
@@ -190,11 +190,11 @@ def test_bad_data_folders(recipe, folder, capsys):
     (folder / "birds").mkdir()
     refused("birds")
     (folder / "birds").rmdir()
-    picture = folder / "cats" / "3.png"
-    content = picture.read_bytes()
-    picture.write_bytes(content[: len(content) // 2])
+    image = folder / "cats" / "3.png"
+    content = image.read_bytes()
+    image.write_bytes(content[: len(content) // 2])
     refused("3.png")
-    picture.write_bytes(content)
+    image.write_bytes(content)
     for path in (folder / "dogs").iterdir():
         path.rename(folder / "cats" / f"dog{path.name}")
     (folder / "dogs").rmdir()

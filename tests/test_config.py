@@ -221,7 +221,7 @@ def test_wrong_type(key, value, answer):
         ("train.num-workers", "unknown key config.train.num-workers; did you mean config.data.threads?"),
         ("class_weights", "unknown key config.class_weights; cnnjax train --config FILE --print_config lists all"),
         ("freeze", "unknown key config.freeze; cnnjax train --config FILE --print_config lists all"),
-        ("optimiser.momentun", "unknown key config.optimiser.momentun; did you mean config.optimizer.momentum?"),
+        ("optimizer.momentun", "unknown key config.optimizer.momentun; did you mean config.optimizer.momentum?"),
     ],
 )
 def test_unknown_key(key, answer):
@@ -311,7 +311,7 @@ def test_defaults_are_valid_and_stay_as_they_are():
 def test_a_source_is_kept_by_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for text, kept in (
-        ("folder:pictures", f"folder:{tmp_path}/pictures"),
+        ("folder:images", f"folder:{tmp_path}/images"),
         ("zip:a/b.zip", f"zip:{tmp_path}/a/b.zip"),
         ("table:/list.csv", "table:/list.csv"),
         ("folder:$HERE/x", "folder:$HERE/x"),
@@ -333,7 +333,7 @@ def test_every_option_is_documented_on_one_line():
 
 
 def test_keys_that_scripts_rely_on():
-    names = """data.source data.batch_size data.loader data.store data.bad_pictures model.name model.num_classes
+    names = """data.source data.batch_size data.loader data.store data.bad_images model.name model.num_classes
     optimizer.name optimizer.lr train.epochs train.seed train.overfit train.checkpoint_every"""
     assert set(names.split()) <= set(options())
     assert Experiment().train.checkpoint_every == 300

@@ -1,4 +1,4 @@
-"""Every recipe: its docstring holds its command, it states its shapes, and trains three steps on made-up pictures."""
+"""Every recipe: its docstring holds its command, it states its shapes, and trains three steps on made-up images."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from cnnjax.core.logs import read_metrics
 from cnnjax.core.rundir import RunDir
 from cnnjax.models.convolution import plain
 from cnnjax.run import train
-from cnnjax.runs.actions import summarise
+from cnnjax.runs.actions import summarize
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
-OWN, KNN = "own_pictures", "knn_fashion_mnist"
+OWN, KNN = "own_images", "knn_fashion_mnist"
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_recipe_states_what_it_is(path):
     text = path.read_text()
     assert f"configs/{path.name}" in text, "the docstring holds the command"
     if path.stem not in (OWN, KNN):
-        summary, _ = summarise(recipes.load(str(path)).config)
+        summary, _ = summarize(recipes.load(str(path)).config)
         assert summary.params > 0
 
 
@@ -59,7 +59,7 @@ def test_what_papers_say_outright():
     assert recipes.load(str(where / "wrn_28_10_cifar10.py")).config.augment.pad_fill == "reflect"
 
 
-# Deep nets take a minute and more to compile; the variant `smoke` of each is for every machine, and for --all.
+# Deep models take a minute and more to compile; the variant `smoke` of each is for every machine, and for --all.
 DEEP = {path for path in CONFIGS if path.stem.endswith(("_imagenet", "_cifar10", "capsnet_mnist"))}
 DEEP -= {path for path in DEEP if path.stem in QUICK}
 
@@ -74,7 +74,7 @@ def test_smoke_variant_takes_three_steps(path, tmp_path, mesh):
     assert [record["step"] for record in read_metrics(RunDir(tmp_path / "run").metrics)] == [1, 2, 3]
 
 
-# Nets whose likes are tried anyway: cnn4_bn_fashion_mnist, own_pictures.
+# Nets whose likes are tried anyway: cnn4_bn_fashion_mnist, own_images.
 ALIKE = {"vgg_fashion_mnist", "vgg_bn_fashion_mnist", "euronet_eurosat"}
 SHALLOW = [
     pytest.param(path, marks=[pytest.mark.slow] if path.stem in ALIKE else [], id=path.stem)

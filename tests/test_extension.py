@@ -156,10 +156,10 @@ def test_a_run_of_own_pieces_in_processes_of_its_own(place):
 
     config = json.loads((place / "whole" / "config.json").read_text())
     assert (config["train"]["loss"], config["augment"]["operations"]) == ("pieces:focal", ["pieces:posterize"])
-    picture = str(place / "pets" / "dogs" / "3.png")
-    (found,) = json.loads(done(start(place, "predict", "--workdir", "whole", picture, "--json")))
+    image = str(place / "pets" / "dogs" / "3.png")
+    (found,) = json.loads(done(start(place, "predict", "--workdir", "whole", image, "--json")))
     assert found["classes"][0]["name"] == "dogs"
-    assert done(start(place, "explain", "--workdir", "whole", picture, "--method", "saliency")).strip().endswith(".png")
+    assert done(start(place, "explain", "--workdir", "whole", image, "--method", "saliency")).strip().endswith(".png")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_local(checkout):
     install, default = calls(checkout, "local.sh")
     assert install.endswith("--editable .")
     assert default == "-m cnnjax.main --config configs/lenet_digits.py"
-    words = ("--config", "configs/own_pictures.py", "--config.data.source=folder:pictures")
+    words = ("--config", "configs/own_images.py", "--config.data.source=folder:images")
     assert calls(checkout, "local.sh", *words) == [" ".join(("-m cnnjax.main", *words))]
 
 

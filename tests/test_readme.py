@@ -70,7 +70,7 @@ def test_nets_are_counted():
     from cnnjax.models.base import MODELS
 
     nets, families = re.search(
-        r"^(\d+) nets of (\d+) families", (ROOT / "README.md").read_text(), re.MULTILINE
+        r"^(\d+) models of (\d+) families", (ROOT / "README.md").read_text(), re.MULTILINE
     ).groups()
     own = [entry.card.family for name, entry in MODELS.items() if "/" not in name and entry.home.startswith("cnnjax.")]
     assert (len(own), len(set(own))) == (int(nets), int(families))

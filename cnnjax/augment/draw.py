@@ -1,4 +1,4 @@
-"""The draws of one operation for every picture of a batch, each from the picture's own key."""
+"""The draws of one operation for every image of a batch, each from the image's own key."""
 
 import enum
 import math
@@ -10,7 +10,7 @@ from cnnjax.core.arrays import Array
 
 
 class Op(enum.IntEnum):
-    """The number folded into a picture's key for each operation; recorded runs depend on it, so it never changes."""
+    """The number folded into an image's key for each operation; recorded runs depend on it, so it never changes."""
 
     CROP = 0
     FLIP = 1

@@ -16,17 +16,17 @@ def erase(
     area: tuple[Array | float, Array | float] = (0.02, 0.33),
     ratio: tuple[float, float] = (0.3, 1 / 0.3),
 ) -> Array:
-    """Overwrites a rectangle of a picture by random levels.
+    """Overwrites a rectangle of an image by random levels.
 
     Zhong et al. 2017, arXiv:1708.04896, algorithm 1, filled as its RE-R: each value is drawn from 0..255, in levels,
-    before the picture is normalised. The paper draws until a rectangle fits; here, of ten drawn, the first that fits is
+    before the image is normalized. The paper draws until a rectangle fits; here, of ten drawn, the first that fits is
     taken, and the logarithm of the aspect is uniform, so that upright and lying rectangles are equally likely.
 
     Args:
       keys: [N].
       images: [N, H, W, C], levels of 0-255.
-      probability: that a picture is touched at all.
-      area: (smallest, largest) share of the picture that is erased.
+      probability: that an image is touched at all.
+      area: (smallest, largest) share of the image that is erased.
       ratio: (smallest, largest) width / height of the rectangle.
 
     Returns:

@@ -1,6 +1,6 @@
 """Where pixels move: crops, mirrors, boxes resampled to a size, and one affine warp.
 
-Coordinates are (row, column) with pixel centres at whole numbers; a box is (top, left, height, width) in pixels and
+Coordinates are (row, column) with pixel centers at whole numbers; a box is (top, left, height, width) in pixels and
 covers the pixels top ... top + height - 1.
 """
 
@@ -11,27 +11,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.augment import draw
-from cnnjax.core.arrays import Array, centre
+from cnnjax.core.arrays import Array, center
 
 Fill = Literal["constant", "nearest", "reflect", "wrap"]
 
 TRIES = 10
-"""Boxes drawn a picture, of which the first that fits is taken (torchvision draws as many, one after the other)."""
+"""Boxes drawn an image, of which the first that fits is taken (torchvision draws as many, one after the other)."""
 
 ROUNDING = 1e-4
-"""Pixels by which a coordinate may leave the picture through rounding alone (cos 90 degrees is not 0 in float32)."""
+"""Pixels by which a coordinate may leave the image through rounding alone (cos 90 degrees is not 0 in float32)."""
 
 # ---------------------------------------------------------------- crops and mirrors
 
 
 def center_crop(images: Array, size: tuple[int, int]) -> Array:
-    """Cuts the centre of [N, H, W, C] to [N, h, w, C]."""
-    top, left = centre(images.shape[1:3], size)
+    """Cuts the center of [N, H, W, C] to [N, h, w, C]."""
+    top, left = center(images.shape[1:3], size)
     return images[:, top : top + size[0], left : left + size[1]]
 
 
 def random_crop(keys: Array, images: Array, *, size: tuple[int, int], pad: int = 0, fill: str = "zero") -> Array:
-    """Cuts every picture at a place of its own, all places being equally likely.
+    """Cuts every image at a place of its own, all places being equally likely.
 
     A vmapped dynamic_slice copies rows: 0.8 ms for 128 crops of 224 x 224 x 3 bytes on two CPU cores, where gathering
     rows and then columns takes 4 ms and gathering pixels 30 ms.
@@ -40,7 +40,7 @@ def random_crop(keys: Array, images: Array, *, size: tuple[int, int], pad: int =
       keys: [N].
       images: [N, H, W, C], any dtype.
       size: (h, w) of the crop, at most (H + 2 pad, W + 2 pad).
-      pad: rows and columns set around the picture first.
+      pad: rows and columns set around the image first.
       fill: zero, or reflect: what they mirror about the edge pixels.
 
     Returns:
@@ -55,7 +55,7 @@ def random_crop(keys: Array, images: Array, *, size: tuple[int, int], pad: int =
 
 
 def mirror(keys: Array, images: Array, *, axis: Literal[1, 2]) -> Array:
-    """Mirrors a picture with probability 1/2: left-right along axis 2, top-bottom along axis 1."""
+    """Mirrors an image with probability 1/2: left-right along axis 2, top-bottom along axis 1."""
     chosen = draw.uniform(keys) < 0.5
     return jnp.where(chosen[:, None, None, None], jnp.flip(images, axis), images)
 
@@ -64,12 +64,12 @@ def mirror(keys: Array, images: Array, *, axis: Literal[1, 2]) -> Array:
 
 
 def whole(images: Array) -> Array:
-    """Returns the sizes [N, 2] of pictures that fill [N, H, W, C] to its edges."""
+    """Returns the sizes [N, 2] of images that fill [N, H, W, C] to its edges."""
     return jnp.broadcast_to(jnp.asarray(images.shape[1:3], jnp.int32), (images.shape[0], 2))
 
 
 def whole_boxes(images: Array) -> Array:
-    """Returns the boxes [N, 4] of all there is of the pictures."""
+    """Returns the boxes [N, 4] of all there is of the images."""
     sizes = whole(images).astype(jnp.float32)
     return jnp.concatenate([jnp.zeros_like(sizes), sizes], 1)
 
@@ -77,12 +77,12 @@ def whole_boxes(images: Array) -> Array:
 def drawn_boxes(
     keys: Array, sizes: Array, *, scale: tuple[Array | float, Array | float], ratio: tuple[float, float]
 ) -> tuple[Array, Array]:
-    """Draws a box by area and aspect in every picture, without a loop: ten candidates, of which the first that fits.
+    """Draws a box by area and aspect in every image, without a loop: ten candidates, of which the first that fits.
 
     Args:
       keys: [N].
-      sizes: [N, 2], (height, width) of the pictures.
-      scale: (smallest, largest) area as a share of the picture, drawn uniformly.
+      sizes: [N, 2], (height, width) of the images.
+      scale: (smallest, largest) area as a share of the image, drawn uniformly.
       ratio: (smallest, largest) width / height, drawn uniformly in its logarithm.
 
     Returns:
@@ -104,7 +104,7 @@ def resized_boxes(keys: Array, sizes: Array, *, scale: tuple[float, float], rati
     """Draws the boxes [N, 4] of a random resized crop; arguments as of `drawn_boxes`.
 
     Szegedy et al. 2015, arXiv:1409.4842, section 6, by the rule of torchvision's RandomResizedCrop: where no candidate
-    fits, the largest centred box whose aspect is within `ratio`.
+    fits, the largest centered box whose aspect is within `ratio`.
     """
     boxes, found = drawn_boxes(keys, sizes, scale=scale, ratio=ratio)
     height, width = sizes[:, 0].astype(jnp.float32), sizes[:, 1].astype(jnp.float32)
@@ -117,7 +117,7 @@ def resized_boxes(keys: Array, sizes: Array, *, scale: tuple[float, float], rati
 
 
 def scaled_boxes(keys: Array, sizes: Array, *, size: tuple[int, int], shorter: tuple[int, int]) -> Array:
-    """Draws the boxes [N, 4] that become `size` when the picture's shorter side is brought to a drawn number of pixels.
+    """Draws the boxes [N, 4] that become `size` when the image's shorter side is brought to a drawn number of pixels.
 
     VGG's scale jitter (Simonyan and Zisserman 2014, 1409.1556, section 3.1): the shorter side is uniform in `shorter`,
     which begins at the larger of the sides of `size` or above, and the place of the crop is uniform.
@@ -130,20 +130,20 @@ def scaled_boxes(keys: Array, sizes: Array, *, size: tuple[int, int], shorter: t
 
 
 def center_boxes(sizes: Array, *, size: tuple[int, int], magnification: Array | float) -> Array:
-    """Returns centred boxes [N, 4] that are `magnification` [N] times `size`, in pictures of `sizes` [N, 2]."""
+    """Returns centered boxes [N, 4] that are `magnification` [N] times `size`, in images of `sizes` [N, 2]."""
     box = jnp.stack([magnification * size[0], magnification * size[1]], -1) * jnp.ones_like(sizes, jnp.float32)
     return jnp.concatenate([(sizes - box) / 2, box], 1)
 
 
 def resample(images: Array, boxes: Array, *, size: tuple[int, int]) -> Array:
-    """Brings a box of every picture to one size, bilinearly, as if it were cut out first and resized then.
+    """Brings a box of every image to one size, bilinearly, as if it were cut out first and resized then.
 
-    There is no antialiasing, as in OpenCV's INTER_LINEAR: reduced more than twofold, a picture keeps only some of its
-    pixels. For training that is one more variation; for pictures far larger than the input, prepare them smaller.
+    There is no antialiasing, as in OpenCV's INTER_LINEAR: reduced more than twofold, an image keeps only some of its
+    pixels. For training that is one more variation; for images far larger than the input, prepare them smaller.
 
     Args:
       images: [N, H, W, C], any dtype.
-      boxes: [N, 4], within the pictures.
+      boxes: [N, 4], within the images.
       size: (h, w) of the result.
 
     Returns:
@@ -152,7 +152,7 @@ def resample(images: Array, boxes: Array, *, size: tuple[int, int]) -> Array:
     top, left, height, width = (boxes[:, i, None] for i in range(4))
     rows = top + (jnp.arange(size[0]) + 0.5) * (height / size[0]) - 0.5
     columns = left + (jnp.arange(size[1]) + 0.5) * (width / size[1]) - 0.5
-    # Within the picture too, which a box may leave by rounding: XLA may compute a box twice and round differently.
+    # Within the image too, which a box may leave by rounding: XLA may compute a box twice and round differently.
     rows = jnp.clip(rows, jnp.maximum(top, 0), jnp.minimum(top + height, images.shape[1]) - 1)
     columns = jnp.clip(columns, jnp.maximum(left, 0), jnp.minimum(left + width, images.shape[2]) - 1)
     return _bilinear(images, rows[:, :, None], columns[:, None, :])
@@ -177,21 +177,21 @@ def affine_matrices(
     shear: float = 0.0,
     zoom: float = 0.0,
 ) -> Array:
-    """Draws one matrix a picture for rotation, shift, shear and zoom together, by the conventions of Keras.
+    """Draws one matrix an image for rotation, shift, shear and zoom together, by the conventions of Keras.
 
     Keras' ImageDataGenerator multiplies rotation, shift, shear and zoom in this order; the product is written out here.
     Its shear moves columns by sin(shear) and narrows them by cos(shear). The two zoom factors are independent, so zoom
-    changes the aspect too, and a factor above 1 makes the picture smaller, since the matrix leads from output to input.
+    changes the aspect too, and a factor above 1 makes the image smaller, since the matrix leads from output to input.
 
     Args:
       keys: [N].
-      size: (height, width) of the pictures.
+      size: (height, width) of the images.
       rotation, shear: largest angle, degrees; drawn from both signs.
       shift: largest (vertical, horizontal) shift, as shares of height and width.
       zoom: the factors lie in [1 - zoom, 1 + zoom].
 
     Returns:
-      [N, 2, 3]: from (row, column, 1) of the output to (row, column) of the input, both measured from the centre.
+      [N, 2, 3]: from (row, column, 1) of the output to (row, column) of the input, both measured from the center.
     """
     u = draw.uniform(keys, (6,), low=-1.0, high=1.0)
     angle, skew = jnp.deg2rad(rotation) * u[:, 0], jnp.deg2rad(shear) * u[:, 3]
@@ -204,7 +204,7 @@ def affine_matrices(
 
 
 def warp(images: Array, matrices: Array, *, fill: Fill) -> Array:
-    """Moves every picture by its matrix with one bilinear gather; the same as scipy.ndimage.affine_transform, order 1.
+    """Moves every image by its matrix with one bilinear gather; the same as scipy.ndimage.affine_transform, order 1.
 
     Args:
       images: [N, H, W, C], any dtype.
@@ -236,14 +236,14 @@ def _into(coordinates: Array, length: int, fill: Fill) -> Array:
     if fill == "wrap":
         coordinates = jnp.where(_within(coordinates, length), coordinates, jnp.mod(coordinates, max(length - 1, 1)))
     elif fill == "reflect":
-        # Reflection about the outer edges of the edge pixels; within half a pixel of them both neighbours are the edge.
+        # Reflection about the outer edges of the edge pixels; within half a pixel of them both neighbors are the edge.
         folded = jnp.mod(coordinates + 0.5, 2 * length)
         coordinates = jnp.minimum(folded, 2 * length - folded) - 0.5
     return jnp.clip(coordinates, 0, length - 1)
 
 
 def _bilinear(images: Array, rows: Array, columns: Array) -> Array:
-    """Reads [N, H, W, C] at rows [N, h, w] and columns [N, h, w] (or what broadcasts to it) within the picture."""
+    """Reads [N, H, W, C] at rows [N, h, w] and columns [N, h, w] (or what broadcasts to it) within the image."""
     height, width, channels = images.shape[1:]
     flat = images.reshape(-1, height * width, channels)
     top, left = jnp.floor(rows), jnp.floor(columns)
@@ -253,7 +253,7 @@ def _bilinear(images: Array, rows: Array, columns: Array) -> Array:
 
     def read(row: Array, column: Array) -> Array:
         index = row * width + column
-        taken = jax.vmap(lambda picture, at: picture.at[at].get(mode="promise_in_bounds"))(flat, index)
+        taken = jax.vmap(lambda image, at: image.at[at].get(mode="promise_in_bounds"))(flat, index)
         return taken.astype(jnp.float32)
 
     upper = read(top, left) * (1 - near) + read(top, right) * near

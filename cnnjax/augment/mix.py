@@ -1,7 +1,7 @@
-"""Two pictures in one, with the targets to match: mixup and CutMix.
+"""Two images in one, with the targets to match: mixup and CutMix.
 
-The partner of picture i is picture i - 1 of the batch (of the first, the last): the stream is shuffled, so a neighbour
-is as good as a random picture, and in a batch that devices share only one picture a device has to travel. Every picture
+The partner of image i is image i - 1 of the batch (of the first, the last): the stream is shuffled, so a neighbor
+is as good as a random image, and in a batch that devices share only one image a device has to travel. Every image
 draws a weight of its own. Mixing is the one operation whose result depends on the batch.
 """
 
@@ -14,13 +14,13 @@ from cnnjax.core.arrays import Array
 
 
 def mixup(keys: Array, images: Array, targets: Array, *, alpha: float) -> tuple[Array, Array]:
-    """Returns convex combinations of pictures and of their targets, with weights of Beta(alpha, alpha).
+    """Returns convex combinations of images and of their targets, with weights of Beta(alpha, alpha).
 
-    Zhang et al. 2017, arXiv:1710.09412, equation 1; the authors' code draws one weight a batch, this one a picture.
+    Zhang et al. 2017, arXiv:1710.09412, equation 1; the authors' code draws one weight a batch, this one an image.
 
     Args:
       keys: [N].
-      images: float [N, H, W, C], normalised.
+      images: float [N, H, W, C], normalized.
       targets: float [N, K].
       alpha: of the Beta distribution; 0.2 on ImageNet, 1 on CIFAR-10 in the paper.
     """
@@ -32,8 +32,8 @@ def mixup(keys: Array, images: Array, targets: Array, *, alpha: float) -> tuple[
 def cutmix(keys: Array, images: Array, targets: Array, *, alpha: float) -> tuple[Array, Array]:
     """Pastes a rectangle of the partner at the same place; targets are weighted by the areas as pasted.
 
-    Yun et al. 2019, arXiv:1905.04899, equations 1 and 2: the rectangle has the picture's aspect and a share 1 - lambda
-    of its area, lambda ~ Beta(alpha, alpha), and its centre anywhere; what the border cuts off stays the picture's,
+    Yun et al. 2019, arXiv:1905.04899, equations 1 and 2: the rectangle has the image's aspect and a share 1 - lambda
+    of its area, lambda ~ Beta(alpha, alpha), and its center anywhere; what the border cuts off stays the image's,
     in the targets too. Arguments as of `mixup`.
     """
     keys = jax.vmap(lambda key: jax.random.split(key, 2))(keys)
@@ -49,7 +49,7 @@ def cutmix(keys: Array, images: Array, targets: Array, *, alpha: float) -> tuple
 
 
 def mix(keys: Array, images: Array, targets: Array, *, mixup_alpha: float, cutmix_alpha: float) -> tuple[Array, Array]:
-    """Applies mixup, CutMix, either at random or neither (alpha 0); the first picture's key chooses for the batch."""
+    """Applies mixup, CutMix, either at random or neither (alpha 0); the first image's key chooses for the batch."""
     if mixup_alpha and cutmix_alpha:
         keys = jax.vmap(lambda key: jax.random.split(key, 2))(keys)
         return jax.lax.cond(

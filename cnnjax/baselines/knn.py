@@ -1,4 +1,4 @@
-"""k nearest neighbours: an image is what the training images nearest to it are, pixel by pixel.
+"""k nearest neighbors: an image is what the training images nearest to it are, pixel by pixel.
 
 Nothing is trained; the figure says how far a data set goes without any understanding.
 """
@@ -14,44 +14,44 @@ from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, prepare
-from cnnjax.evaluation.neighbours import Metric, nearest
+from cnnjax.evaluation.neighbors import Metric, nearest
 from cnnjax.runs.workdir import check_workdir, describe_run
 
 
 def run_knn(config: Experiment, run: RunDir, data_dir: str | Path | None) -> dict[str, Any]:
-    """Evaluates k nearest neighbours into a run folder, which holds what was asked and what came out."""
+    """Evaluates k nearest neighbors into a run folder, which holds what was asked and what came out."""
     check_workdir(run, config)
     dataset = prepare(config, data_dir)
     split = next((name for name in ("test", "val") if name in dataset.counts), None)
     if split is None:
         raise UserError(
-            "config.model.name=knn classifies test or validation pictures, and there are neither; set "
+            "config.model.name=knn classifies test or validation images, and there are neither; set "
             "config.data.test_fraction above 0"
         )
-    found = evaluate(dataset, config.model.neighbours, config.model.metric, split=split)
+    found = evaluate(dataset, config.model.neighbors, config.model.metric, split=split)
     describe_run(run, config, dataset)
-    report = {"split": split, **found, "neighbours": config.model.neighbours, "metric": config.model.metric}
+    report = {"split": split, **found, "neighbors": config.model.neighbors, "metric": config.model.metric}
     files.write_json(run.evaluation(split), report)
-    logs.say(f"{split}: top-1 {report['top1']:.2%} on {report['count']:,} pictures, {config.model.neighbours} nearest")
+    logs.say(f"{split}: top-1 {report['top1']:.2%} on {report['count']:,} images, {config.model.neighbors} nearest")
     return report
 
 
 def evaluate(dataset: Dataset, k: int = 1, metric: Metric = "l2", *, split: str = "test") -> dict[str, float | int]:
-    """Classifies a split by its neighbours in the training split.
+    """Classifies a split by its neighbors in the training split.
 
-    Fashion-MNIST (60,000 training pictures, data.val_fraction=0), k = 1: 84.97 % by L2, 85.26 % by L1.
+    Fashion-MNIST (60,000 training images, data.val_fraction=0), k = 1: 84.97 % by L2, 85.26 % by L1.
 
     Returns:
       top1 (share that is right) and count.
 
     Raises:
-      UserError: several labels a picture, or no such k (see `nearest`).
+      UserError: several labels an image, or no such k (see `nearest`).
     """
     train, test = dataset.split("train"), dataset.split(split)
     if train.labels.ndim != 1:
-        raise UserError("nearest neighbours vote for one class a picture; this data set gives several labels a picture")
-    pictures, queries = (part.gather(np.arange(len(part))) for part in (train, test))
-    found = classify(pictures, train.labels, queries, k, metric)
+        raise UserError("nearest neighbors vote for one class an image; this data set gives several labels an image")
+    images, queries = (part.gather(np.arange(len(part))) for part in (train, test))
+    found = classify(images, train.labels, queries, k, metric)
     return {"top1": float(np.mean(found == test.labels)), "count": len(test)}
 
 
@@ -62,6 +62,6 @@ def classify(train: HostArray, labels: HostArray, queries: HostArray, k: int = 1
       labels: int [M], of `train`; the rest is as in `nearest`.
     """
     _, indices = nearest(train, queries, k, metric)
-    neighbours = labels[indices]
-    votes = (neighbours[:, :, None] == neighbours[:, None]).sum(2)  # for the class of each neighbour
-    return np.take_along_axis(neighbours, votes.argmax(1)[:, None], 1)[:, 0]
+    neighbors = labels[indices]
+    votes = (neighbors[:, :, None] == neighbors[:, None]).sum(2)  # for the class of each neighbor
+    return np.take_along_axis(neighbors, votes.argmax(1)[:, None], 1)[:, 0]

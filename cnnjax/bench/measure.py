@@ -25,7 +25,7 @@ from cnnjax.data import Dataset
 from cnnjax.data.feed import put
 from cnnjax.data.resident import take
 from cnnjax.data.stream import IN_FLIGHT
-from cnnjax.models import summarise
+from cnnjax.models import summarize
 from cnnjax.runs.evaluator import input_advice
 from cnnjax.training import build
 from cnnjax.training.inference import eval_step
@@ -51,8 +51,8 @@ def bench(
 
     Args:
       config: the recipe.
-      synthetic: the batch is noise that is on the device already, so that model and optimiser are left alone.
-      augment: with synthetic: the noise is bytes, which are augmented and normalised in the step.
+      synthetic: the batch is noise that is on the device already, so that model and optimizer are left alone.
+      augment: with synthetic: the noise is bytes, which are augmented and normalized in the step.
       input_only: leaves out the model: a step is reading, transfer and augmentation.
       steps: to be measured; None: about ten seconds.
       data_dir: where data are kept.
@@ -78,13 +78,13 @@ def bench(
     dataset = made_up.dataset_of(config) if synthetic else data.prepare(config, data_dir)
     config = build.resolve(config, dataset)
     count, size = dataset.counts["train"], config.data.batch_size
-    length = Length.of(config.train, pictures=count, batch_size=size)
+    length = Length.of(config.train, images=count, batch_size=size)
     parts = build.build_parts(config, dataset, length)
     mesh = build.mesh_of(parts, mesh)
     if synthetic and not augment:
         parts = prepared(parts)
     else:
-        build.check_pictures(parts, dataset)
+        build.check_images(parts, dataset)
     function, batches = _batches(parts, dataset, mesh, length, synthetic=synthetic, raw=augment, input_only=input_only)
     work = _compile(function, parts, next(batches), mesh)
     streamed = not (synthetic or build.is_resident(config, dataset))
@@ -105,7 +105,7 @@ def bench(
         "flops_per_step": work.flops,
         "mfu": None
         if input_only
-        else utilisation(work.flops, statistics.mean(taken.seconds), parts.model.dtype, mesh.size),
+        else utilization(work.flops, statistics.mean(taken.seconds), parts.model.dtype, mesh.size),
         "split": split,
         "verdict": _verdict(config, dataset, taken, synthetic=synthetic, input_only=input_only),
         "model": config.model.name,
@@ -119,7 +119,7 @@ def bench(
 
 
 def prepared(parts: Parts) -> Parts:
-    """The same for batches that are cut, varied and normalised already: float32 [N, h, w, C]."""
+    """The same for batches that are cut, varied and normalized already: float32 [N, h, w, C]."""
     return dataclasses.replace(
         parts,
         augment=lambda images, targets, *_: (images, targets),
@@ -127,7 +127,7 @@ def prepared(parts: Parts) -> Parts:
     )
 
 
-def utilisation(flops: float | None, seconds: float, dtype: str, devices: int) -> float | None:
+def utilization(flops: float | None, seconds: float, dtype: str, devices: int) -> float | None:
     """The share of the devices' peak that a step of so many operations reaches, or None where either is unknown."""
     best = peak(jax.devices()[0].device_kind, dtype)
     return flops / seconds / (best * devices) if best and flops else None
@@ -137,13 +137,13 @@ def operations(compiled: Any, parts: Parts | None, devices: int) -> float | None
     """The FLOP of a step on all devices, as the compiler counts them, or None; of steps in a loop, one's.
 
     A GPU's compiler does not look into cuDNN's convolutions and cuBLAS' products (jax-ml/jax#16008, #22249): there it
-    is three passes of two operations for each multiply-add of the net.
+    is three passes of two operations for each MAC of the model.
 
     Args:
-      parts: of a training step; None: the step is without the net.
+      parts: of a training step; None: the step is without the model.
     """
     if jax.default_backend() == "gpu":
-        return 6.0 * summarise(parts.model).macs * parts.config.data.batch_size if parts else None
+        return 6.0 * summarize(parts.model).macs * parts.config.data.batch_size if parts else None
     flops = (compiled.cost_analysis() or {}).get("flops")  # of one device
     return flops * devices if flops else None
 
@@ -213,7 +213,7 @@ def _single(batch: dict[str, Any], mesh: Mesh) -> Batch:
     if "rows" not in batch:
         return batch
     row = {name: array[0] for name, array in batch["rows"].items()}
-    return jax.device_put(take(batch["pictures"], row.pop("index")) | row, by_batch(mesh))
+    return jax.device_put(take(batch["images"], row.pop("index")) | row, by_batch(mesh))
 
 
 def _compile(function: Callable[..., Any], parts: Parts, batch: Batch, mesh: Mesh) -> _Work:
@@ -267,7 +267,7 @@ def _take(work: _Work, batches: Iterator[Batch], warm_up: int, steps: int | None
 
 
 def _transfer(config: Experiment, dataset: Dataset, batch: Batch, mesh: Mesh) -> float:
-    """What crosses to the devices at a step: the batch, or its indices where the pictures are there."""
+    """What crosses to the devices at a step: the batch, or its indices where the images are there."""
     host = jax.device_get(batch)
     if build.is_resident(config, dataset):
         host = {"index": host["position"], "position": host["position"]}
@@ -301,7 +301,7 @@ def _verdict(config: Experiment, dataset: Dataset, taken: _Taken, *, synthetic: 
         return "the input alone; input-bound in training where bench --synthetic gives more images/s than this"
     share = taken.data_wait / statistics.mean(taken.seconds)
     told = not synthetic and input_advice(share, config, dataset)
-    return told or f"compute-bound: the device waits for pictures {share:.0%} of the time"
+    return told or f"compute-bound: the device waits for images {share:.0%} of the time"
 
 
 def text(report: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`cnnjax plan`: what a training will take, told from shapes alone before a picture is read or a byte allocated."""
+"""`cnnjax plan`: what a training will take, told from shapes alone before an image is read or a byte allocated."""
 
 import math
 from typing import Any
@@ -17,16 +17,16 @@ from cnnjax.training.step import train_step
 STATE = ("params", "batch_stats", "opt_state", "average")
 
 
-def plan(config: Experiment, *, pictures: int | None = None) -> dict[str, Any]:
+def plan(config: Experiment, *, num_train_images: int | None = None) -> dict[str, Any]:
     """Compiles a recipe's training step for the devices here and tells what a training by it takes; runs nothing.
 
     Args:
       config: a recipe that states its input size and number of classes.
-      pictures: in the training split; None: not known, so that without `train.steps` the number of steps is not either.
+      images: in the training split; None: not known, so that without `train.steps` the number of steps is not either.
 
     Returns:
-      model, input, params, macs (of a picture's forward pass), flops_per_step (see `measure.operations`), dtype,
-      device, devices, batch_size, images_per_device; pictures, epochs, steps, steps_per_epoch (None where not known);
+      model, input, params, macs (of an image's forward pass), flops_per_step (see `measure.operations`), dtype,
+      device, devices, batch_size, images_per_device; images, epochs, steps, steps_per_epoch (None where not known);
       memory in bytes of one device: params, opt_state, average, batch_stats, batch, activations (all that lives
       within a step), total, and limit, what the device has (None where it does not tell).
 
@@ -36,17 +36,17 @@ def plan(config: Experiment, *, pictures: int | None = None) -> dict[str, Any]:
     config = validate(config)
     size = config.data.batch_size
     fit_mesh(None, size, config.train.accumulate)
-    dataset = synthetic.dataset_of(config, pictures or synthetic.PICTURES)
+    dataset = synthetic.dataset_of(config, num_train_images or synthetic.IMAGES)
     config = build.resolve(config, dataset)
-    length = Length.of(config.train, pictures=dataset.counts["train"], batch_size=size)
+    length = Length.of(config.train, images=dataset.counts["train"], batch_size=size)
     parts = build.build_parts(config, dataset, length)
     mesh = build.mesh_of(parts)
-    build.check_pictures(parts, dataset)
+    build.check_images(parts, dataset)
     state = build.state_shapes(parts)
     batch = synthetic.batch_shapes(config, dataset, raw=True)
     compiled = build.compiled(train_step, parts, _on(state, replicated(mesh)), _on(batch, by_batch(mesh)), mesh)
-    net = summary.summarise(parts.model)
-    known = pictures is not None or config.train.steps is not None
+    net = summary.summarize(parts.model)
+    known = num_train_images is not None or config.train.steps is not None
     return {
         "model": config.model.name,
         "input": list(parts.model.input_size),
@@ -58,10 +58,14 @@ def plan(config: Experiment, *, pictures: int | None = None) -> dict[str, Any]:
         "devices": mesh.size,
         "batch_size": size,
         "images_per_device": size // mesh.size,
-        "pictures": pictures,
-        "epochs": length.epoch(length.steps) if pictures else None if config.train.steps else config.train.epochs,
+        "num_train_images": num_train_images,
+        "epochs": length.epoch(length.steps)
+        if num_train_images
+        else None
+        if config.train.steps
+        else config.train.epochs,
         "steps": length.steps if known else None,
-        "steps_per_epoch": length.steps_per_epoch if pictures else None,
+        "steps_per_epoch": length.steps_per_epoch if num_train_images else None,
         "memory": _memory(state, batch, compiled, mesh.size),
     }
 
@@ -94,12 +98,12 @@ def text(report: dict[str, Any]) -> str:
     flops = f", {report['flops_per_step'] / 1e9:,.1f} GFLOP a step" if report["flops_per_step"] else ""
     rows = {
         "model": f"{report['model']}, {'x'.join(map(str, report['input']))}, {report['dtype']}, "
-        f"{report['params']:,} parameters, {report['macs']:,} multiply-adds a picture{flops}",
-        "batch": f"{report['batch_size']} pictures, {report['images_per_device']} on each of "
+        f"{report['params']:,} parameters, {report['macs']:,} MACs an image{flops}",
+        "batch": f"{report['batch_size']} images, {report['images_per_device']} on each of "
         f"{report['devices']} x {report['device']}",
         "length": _length(report),
         "memory": f"{_mib(memory['total'])}{room} on a device: {pieces}",
-        "time": "cnnjax bench --synthetic measures a step, cnnjax bench with the pictures' reading",
+        "time": "cnnjax bench --synthetic measures a step, cnnjax bench with the images' reading",
     }
     return "\n".join(f"{name:10} {value}" for name, value in rows.items())
 
@@ -107,8 +111,8 @@ def text(report: dict[str, Any]) -> str:
 def _length(report: dict[str, Any]) -> str:
     steps, epochs = report["steps"], report["epochs"]
     if steps is None:
-        return f"{epochs:g} epochs; --pictures N, of the training split, tells how many steps that is"
-    return f"{steps:,} steps" + (f", {epochs:g} epochs of {report['pictures']:,} pictures" if epochs else "")
+        return f"{epochs:g} epochs; --num_train_images N, of the training split, tells how many steps that is"
+    return f"{steps:,} steps" + (f", {epochs:g} epochs of {report['num_train_images']:,} images" if epochs else "")
 
 
 def _mib(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Made-up pictures in the shapes that a recipe states, so that nothing is read, decoded or downloaded."""
+"""Made-up images in the shapes that a recipe states, so that nothing is read, decoded or downloaded."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from cnnjax.core.statistics import Statistics
 from cnnjax.data import Dataset, rule_of
 from cnnjax.training.inference import stated_shapes
 
-PICTURES = 1 << 20  # training pictures where nobody knows better
+IMAGES = 1 << 20  # training images where nobody knows better
 
 
-def dataset_of(config: Experiment, pictures: int = PICTURES) -> Dataset:
-    """Returns the description of a data set that a recipe could be trained on, without any pictures behind it.
+def dataset_of(config: Experiment, images: int = IMAGES) -> Dataset:
+    """Returns the description of a data set that a recipe could be trained on, without any images behind it.
 
     Raises:
       UserError: the recipe leaves the input size or the number of classes to the data.
@@ -29,7 +29,7 @@ def dataset_of(config: Experiment, pictures: int = PICTURES) -> Dataset:
         folder=None,  # type: ignore[arg-type]
         class_names=tuple(f"class {number}" for number in range(classes)),
         multi_label=False,
-        counts={"train": pictures},
+        counts={"train": images},
         shape=(height, width, channels),
         store="pixels",
         rule=rule_of(options) | ({"resize": "center", "size": (height, width)} if options.resize == "auto" else {}),
@@ -53,7 +53,7 @@ def batch_shapes(config: Experiment, dataset: Dataset, *, raw: bool) -> dict[str
 
     Args:
       config: with the number of classes and the input size filled in.
-      raw: uint8 pictures as they are stored; else float32 as the net sees them, cut, varied and normalised.
+      raw: uint8 images as they are stored; else float32 as the model sees them, cut, varied and normalized.
     """
     count, spec = config.data.batch_size, jax.ShapeDtypeStruct
     images = spec((count, *dataset.shape), np.uint8) if raw else spec((count, *stated_shapes(config)[0]), np.float32)

@@ -9,18 +9,18 @@ from cnnjax.core.errors import UserError
 
 @dataclass(frozen=True)
 class DataConfig(Section, name="data"):
-    """Where the pictures come from, how they are prepared and fed."""
+    """Where the images come from, how they are prepared and fed."""
 
     source: str = option(
         "digits",
         "digits, mnist, fashion_mnist, cifar10, cifar100, folder:PATH, zip:FILE, table:FILE.csv, arrays:FILE.npz, idx:FOLDER, tfds:NAME or fake:imagenet",
     )
-    batch_size: int = option(128, "pictures a step, over all devices", low=1)
+    batch_size: int = option(128, "images a step, over all devices", low=1)
     resize: Literal["none", "center", "squash", "pad", "auto"] = option(
         "none",
-        "none: pictures have one size; center: cover the size, cut the centre; squash: both sides; pad: whole picture on a canvas; auto: from the pictures",
+        "none: images have one size; center: cover the size, cut the center; squash: both sides; pad: whole image on a canvas; auto: from the images",
     )
-    size: tuple[int, int] | None = option(None, "(height, width) of the prepared pictures", low=1, high=4096)
+    size: tuple[int, int] | None = option(None, "(height, width) of the prepared images", low=1, high=4096)
     center_crop: tuple[int, int] | None = option(
         None,
         "of resize=center: (height, width) of the crop that evaluation takes from the prepared images; the cut is rounded so that it is where torchvision and timm crop the whole image; none: model.input_size",
@@ -34,22 +34,22 @@ class DataConfig(Section, name="data"):
         low=1,
         high=512,
     )
-    max_value: int = option(65535, "the value of a 16-bit picture that becomes 255", low=1, high=65535)
+    max_value: int = option(65535, "the value of a 16-bit image that becomes 255", low=1, high=65535)
     class_names: tuple[str, ...] = option((), "names of the classes of idx: and arrays:, in label order")
     val_fraction: float = option(
-        0.1, "share of the training pictures set apart for validation where a source has none", low=0, high=0.9
+        0.1, "share of the training images set apart for validation where a source has none", low=0, high=0.9
     )
     test_fraction: float = option(
-        0.2, "share of all pictures set apart for the test where a source has none", low=0, high=0.9
+        0.2, "share of all images set apart for the test where a source has none", low=0, high=0.9
     )
     split_seed: int = option(0, "seed of those two splits", low=0, high=2**32 - 1)
-    bad_pictures: Literal["error", "skip"] = option("error", "what prepare does with a file that is no whole picture")
-    max_pixels: int = option(178_956_970, "a picture of more pixels is refused as a decompression bomb", low=1)
+    bad_images: Literal["error", "skip"] = option("error", "what prepare does with a file that is no whole image")
+    max_pixels: int = option(178_956_970, "an image of more pixels is refused as a decompression bomb", low=1)
     max_bytes: int = option(64 << 20, "a file of more bytes is refused", low=1)
     store: Literal["auto", "pixels", "encoded"] = option(
         "auto", "pixels: uint8 arrays of one size; encoded: the files as they are; auto: pixels under 64 GB"
     )
-    # Free, though several steps a dispatch, which only resident pictures have, round otherwise: runs/workdir.py reports it.
+    # Free, though several steps a dispatch, which only resident images have, round otherwise: runs/workdir.py reports it.
     loader: Literal["auto", "resident", "streamed"] = option(
         "auto", "resident: the split on the device; streamed: batch by batch; auto: by size", free=True
     )
@@ -59,25 +59,25 @@ class DataConfig(Section, name="data"):
 
 @dataclass(frozen=True)
 class AugmentConfig(Section, name="augment"):
-    """How training pictures are varied and how all pictures are normalised."""
+    """How training images are varied and how all images are normalized."""
 
     preset: Literal["none", "gentle", "strong"] = option("none", "the two settings from practice; other keys add to it")
     crop: Literal["center", "random", "resized", "scaled"] = option(
         "random",
-        "how a training picture larger than the model's input is cut; resized: random area and aspect; scaled: shorter side drawn from augment.shorter, then at random",
+        "how a training image larger than the model's input is cut; resized: random area and aspect; scaled: shorter side drawn from augment.shorter, then at random",
     )
     shorter: tuple[int, int] = option((256, 512), "range of the shorter side for crop=scaled", low=1, high=4096)
     scale: tuple[float, float] = option(
-        (0.08, 1.0), "area of a resized crop, as shares of the picture", low=0.001, high=1
+        (0.08, 1.0), "area of a resized crop, as shares of the image", low=0.001, high=1
     )
     ratio: tuple[float, float] = option((3 / 4, 4 / 3), "aspect (width / height) of a resized crop", low=0.01, high=100)
     eval_resize: float = option(
-        0.875, "centre crop in evaluation of pictures on a canvas: input side / resized shorter side", low=0.1, high=1
+        0.875, "center crop in evaluation of images on a canvas: input side / resized shorter side", low=0.1, high=1
     )
     pad: int = option(0, "pixels of padding before the random crop", low=0, high=512)
     pad_fill: Literal["zero", "reflect"] = option("zero", "of what the padding is; reflect: c b | a b c")
     flip: bool = option(False, "mirror left-right, probability 1/2")
-    alternate: bool = option(False, "mirror left-right in every other epoch, half of the pictures in the even ones")
+    alternate: bool = option(False, "mirror left-right in every other epoch, half of the images in the even ones")
     vertical_flip: bool = option(False, "mirror top-bottom, probability 1/2")
     rotation: float = option(0.0, "largest rotation, degrees", low=0, high=180)
     shift: tuple[float, float] = option(
@@ -86,17 +86,17 @@ class AugmentConfig(Section, name="augment"):
     shear: float = option(0.0, "largest shear, degrees", low=0, high=89)
     zoom: float = option(0.0, "zoom factors lie in [1 - zoom, 1 + zoom]", low=0, high=0.99)
     fill: Literal["constant", "nearest", "reflect", "wrap"] = option(
-        "nearest", "what rotation, shift, shear and zoom bring in from outside the picture"
+        "nearest", "what rotation, shift, shear and zoom bring in from outside the image"
     )
     brightness: float = option(0.0, "factor drawn from [1 - b, 1 + b]", low=0, high=1)
-    contrast: float = option(0.0, "factor drawn from [1 - c, 1 + c], about the picture's mean", low=0, high=1)
+    contrast: float = option(0.0, "factor drawn from [1 - c, 1 + c], about the image's mean", low=0, high=1)
     saturation: float = option(
         0.0, "factor drawn from [1 - s, 1 + s], about each pixel's gray; RGB only", low=0, high=1
     )
     hue: float = option(0.0, "rotation drawn from [-h, h], as a share of the color circle; RGB only", low=0, high=0.5)
     channel_shift: float = option(0.0, "largest shift of each channel, levels of 0-255", low=0, high=255)
     noise: float = option(0.0, "standard deviation of Gaussian noise, levels of 0-255", low=0, high=255)
-    pca: float = option(0.0, "standard deviation of AlexNet's PCA colour weights (0.1 in the paper)", low=0, high=10)
+    pca: float = option(0.0, "standard deviation of AlexNet's PCA color weights (0.1 in the paper)", low=0, high=10)
     pca_scale: Literal["deviation", "variance"] = option(
         "deviation", "weights multiply the axis' standard deviation (released code) or variance (paper's letter)"
     )
@@ -133,12 +133,12 @@ class ModelConfig(Section, name="model"):
     dropout: float | None = option(None, "rate of every dropout layer; none: the model's own", low=0, high=0.99)
     drop_path: float | None = option(
         None,
-        "stochastic depth: how often the last block's branches are left out of a picture, earlier ones' in proportion; none: the model's own",
+        "stochastic depth: how often the last block's branches are left out of an image, earlier ones' in proportion; none: the model's own",
         low=0,
         high=0.99,
     )
     remat: bool = option(False, "recompute activations in the backward pass: less memory, more time")
-    neighbours: int = option(1, "of knn: how many vote", low=1)
+    neighbors: int = option(1, "of knn: how many vote", low=1)
     metric: Literal["l1", "l2"] = option("l2", "of knn: sum of absolute pixel differences, or Euclidean")
     init: str | None = option(
         None, "run folder whose weights the training begins with; a head for other classes is new"
@@ -199,8 +199,8 @@ class TrainConfig(Section, name="train"):
     accumulate: int = option(1, "micro-batches a step", low=1)
     steps_per_dispatch: int | None = option(
         None,
-        "steps the device takes in one go on resident pictures, at most; none: 32 on GPU and TPU, on a CPU 16 of light "
-        "nets without strides, of others 1",
+        "steps the device takes in one go on resident images, at most; none: 32 on GPU and TPU, on a CPU 16 of light "
+        "models without strides, of others 1",
         low=1,
         high=1024,
     )
@@ -208,12 +208,12 @@ class TrainConfig(Section, name="train"):
         0.0, "decay of the running average of weights that evaluation uses; 0: off", low=0, high=0.999999
     )
     adversary: Literal["none", "fgsm", "fgsm_l2", "pgd", "pgd_l2"] = option(
-        "none", "train on adversaries of the pictures: one step or several, within L-infinity or L2"
+        "none", "train on adversaries of the images: one step or several, within L-infinity or L2"
     )
-    adversary_epsilon: float = option(8 / 255, "how far an adversary may lie from its picture, pixels of 0-1", low=0)
+    adversary_epsilon: float = option(8 / 255, "how far an adversary may lie from its image, pixels of 0-1", low=0)
     adversary_steps: int = option(7, "steps of pgd; one step is fast adversarial training", low=1)
     overfit: int = option(
-        0, "train on the same n pictures, without augmentation, dropout and weight decay; 0: off", low=0
+        0, "train on the same n images, without augmentation, dropout and weight decay; 0: off", low=0
     )
     eval_every: float = option(1.0, "epochs between validations", low=0.001)
     early_stopping: int = option(0, "stop after so many validations without a better top-1; 0: off", low=0)
@@ -221,9 +221,7 @@ class TrainConfig(Section, name="train"):
         False, "on a GPU only kernels that give the same bits every time, some of them slower (the CPU's always do)"
     )
     log_every: int = option(50, "steps between log lines", low=1, free=True)
-    log_dead_relu: bool = option(
-        False, "log the share of ReLU units that no picture of the batch switches on", free=True
-    )
+    log_dead_relu: bool = option(False, "log the share of ReLU units that no image of the batch switches on", free=True)
     profile: tuple[int, int] | None = option(
         None, "FIRST,LAST: trace these steps into the run folder's profile/, for TensorBoard or xprof", low=1, free=True
     )
@@ -244,18 +242,18 @@ class TrainConfig(Section, name="train"):
 class EvaluateConfig(Section, name="evaluate"):
     """How a split is evaluated."""
 
-    batch_size: int | None = option(None, "pictures a batch; none: data.batch_size", low=1, free=True)
+    batch_size: int | None = option(None, "images a batch; none: data.batch_size", low=1, free=True)
     views: str = option(
         "single",
-        "what is averaged after the soft-max; flip: centre and mirror; ten_crop: corners and centre and their mirrors (AlexNet's test); dense: the head over the whole picture's map, and its mirror's (VGG's test); mirror_shift: the picture and its mirror, each also moved by a pixel up-left and down-right (airbench94's)",
+        "what is averaged after the softmax; flip: center and mirror; ten_crop: corners and center and their mirrors (AlexNet's test); dense: the head over the whole image's map, and its mirror's (VGG's test); mirror_shift: the image and its mirror, each also moved by a pixel up-left and down-right (airbench94's)",
         free=True,
     )
     scales: tuple[float, ...] = option(
-        (1.0,), "sizes of the picture, as shares of its own, at which all views are taken", low=0.1, high=10, free=True
+        (1.0,), "sizes of the image, as shares of its own, at which all views are taken", low=0.1, high=10, free=True
     )
     input_size: tuple[int, int] | None = option(
         None,
-        "(height, width) the net sees in evaluation, of a picture that is larger by as much; none: model.input_size",
+        "(height, width) the model sees in evaluation, of an image that is larger by as much; none: model.input_size",
         low=1,
         high=4096,
         free=True,
@@ -294,13 +292,13 @@ class Experiment:
 
 def smoke(side: int) -> dict[str, Any]:
     """Returns the variant of an ImageNet recipe that takes three steps anywhere, of synthetic images at side x side."""
-    picture = side * 8 // 7
+    image = side * 8 // 7
     return {
-        "data.source": f"fake:{picture}x{picture}x3,1000",
-        "data.size": (picture, picture),
+        "data.source": f"fake:{image}x{image}x3,1000",
+        "data.size": (image, image),
         "data.batch_size": 8,
         "model.input_size": (side, side, 3),
-        "augment.shorter": (picture, 2 * picture),
+        "augment.shorter": (image, 2 * image),
         "train.steps": 3,
         "train.log_every": 1,
         "evaluate.batch_size": 32,

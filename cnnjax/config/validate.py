@@ -93,7 +93,7 @@ def _rules(config: Experiment) -> list[tuple[object, str]]:
             train.profile is None or train.profile[0] <= train.profile[1],
             "config.train.profile is (first step, last step); the first may not be the later",
         ),
-        (bool(config.evaluate.scales), "config.evaluate.scales is empty; 1 is the picture as it is"),
+        (bool(config.evaluate.scales), "config.evaluate.scales is empty; 1 is the image as it is"),
         (train.steps is not None or train.epochs > 0, "config.train.epochs=0 trains nothing; it must be above 0"),
         (
             not train.label_smoothing or train.loss not in ("sigmoid", "mse", "margin"),

@@ -1,6 +1,6 @@
 """Aliases for the arrays and trees that travel between the stages, and the letters of their axes.
 
-N pictures of a batch, H height, W width, C channels, K classes, V views. Sizes are (height, width), images are
+N images of a batch, H height, W width, C channels, K classes, V views. Sizes are (height, width), images are
 [N, H, W, C], labels are int [N] or, multi-label and soft, float [N, K].
 """
 
@@ -20,8 +20,8 @@ Size: TypeAlias = tuple[int, int]
 """(height, width)."""
 
 
-def centre(outer: Sequence[int], inner: Size) -> Size:
-    """Returns (top, left) of the centre crop; half an odd margin is rounded to the even number.
+def center(outer: Sequence[int], inner: Size) -> Size:
+    """Returns (top, left) of the center crop; half an odd margin is rounded to the even number.
 
     So does torchvision: of a margin of 11 pixels 6 lie above and 5 below.
     """

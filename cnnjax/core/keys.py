@@ -25,8 +25,8 @@ def key(seed: int, purpose: str, position: int | Array = 0) -> Array:
     return jax.random.fold_in(base, position)
 
 
-def per_picture(seed: int, purpose: str, positions: Array) -> Array:
-    """Returns one key a picture: keys [N] from the picture's index in the sample stream, [N] integers."""
+def per_image(seed: int, purpose: str, positions: Array) -> Array:
+    """Returns one key an image: keys [N] from the image's index in the sample stream, [N] integers."""
     base = jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
     return jax.vmap(lambda position: jax.random.fold_in(base, position))(positions)
 

@@ -7,9 +7,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cnnjax.core import startup
 from cnnjax.core.errors import UserError
 
-FEWEST = 8  # pictures that are worth a core of their own
+FEWEST = 8  # images that are worth a core of their own
 HEAVIEST = 200_000
-"""Parameters for each picture of a batch, beyond which cores that are devices lose.
+"""Parameters for each image of a batch, beyond which cores that are devices lose.
 
 Each device sums and updates all parameters, which took 11-17 ns for each on two cores: AlexNet (61 M) made 10 images/s
 in batches of 16 where one device made 29, and 24 against 32 in batches of 64; ResNet-18 (12 M) 11 against 13 in batches
@@ -57,7 +57,7 @@ def _of_use(mesh: Mesh, images: int, heavy: bool) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Every device holds the whole array: parameters, optimiser state, metrics."""
+    """Every device holds the whole array: parameters, optimizer state, metrics."""
     return NamedSharding(mesh, PartitionSpec())
 
 

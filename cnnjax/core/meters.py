@@ -79,11 +79,11 @@ WAITS = 0.15  # share of the time from which a run counts as input-bound
 
 
 def input_bound(data_wait: float, *, resident: bool, fits: bool, encoded: bool, threads: int = 0) -> str:
-    """Says that the devices wait for pictures and what would help, or nothing where they hardly do.
+    """Says that the devices wait for images and what would help, or nothing where they hardly do.
 
     Args:
       data_wait: share of the wall time in which the devices waited for a batch, 0..1.
-      resident: the pictures are on the devices already.
+      resident: the images are on the devices already.
       fits: they would find room there.
       encoded: they are decoded as they are read.
       threads: that read, 0 for as many as there are cores.
@@ -101,7 +101,7 @@ def input_bound(data_wait: float, *, resident: bool, fits: bool, encoded: bool, 
         remedy = f"config.data.threads=0, which is {here} here,"
     else:
         remedy = "a larger config.data.prefetch, a smaller config.data.size or a faster disk"
-    return f"input-bound: the device waits for pictures {data_wait:.0%} of the time; {remedy} may help"
+    return f"input-bound: the device waits for images {data_wait:.0%} of the time; {remedy} may help"
 
 
 class Trace:

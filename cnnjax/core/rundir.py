@@ -93,9 +93,9 @@ class RunDir:
         """The lists of `evaluation.errors`: what is worth looking at in the predictions."""
         return self.root / "predictions" / f"{split}_errors.json"
 
-    def pictures(self, split: str) -> Path:
-        """Thumbnails of the pictures that these lists name."""
-        return self.root / "predictions" / f"{split}_pictures.npz"
+    def images(self, split: str) -> Path:
+        """Thumbnails of the images that these lists name."""
+        return self.root / "predictions" / f"{split}_images.npz"
 
     @property
     def report(self) -> Path:

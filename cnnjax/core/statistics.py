@@ -1,4 +1,4 @@
-"""What prepare measures of a training set and the pipelines need: mean, deviation and principal colour axes."""
+"""What prepare measures of a training set and the pipelines need: mean, deviation and principal color axes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class Statistics:
-    """Per-channel statistics of the training pictures in levels of 0-255.
+    """Per-channel statistics of the training images in levels of 0-255.
 
     Attributes:
       mean, std: [C].
@@ -40,7 +40,7 @@ class Statistics:
         values, vectors = np.linalg.eigh(covariance)
         order = np.argsort(values)[::-1]
         values, vectors = np.maximum(values[order], 0.0), vectors[:, order]
-        # An eigenvector's sign is free; fix it, so that the same pictures always give the same draws.
+        # An eigenvector's sign is free; fix it, so that the same images always give the same draws.
         vectors = vectors * np.where(vectors[np.abs(vectors).argmax(0), np.arange(len(values))] < 0, -1.0, 1.0)
         std = np.sqrt(np.maximum(np.diag(covariance), 0.0))
         return cls(_tuple(mean), _tuple(std), _tuple(covariance), _tuple(values), _tuple(vectors))

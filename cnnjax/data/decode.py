@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to uint8 [H, W, C].
+"""From the bytes of an image file to uint8 [H, W, C].
 
 Files are judged by their bytes, never by their names. Alpha is laid over white, an animation gives its first frame,
 EXIF orientation is applied, 16 bits are scaled and not clipped. Nothing is decoded before its header was held against
@@ -26,32 +26,32 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000"
 """What Pillow may open a file as, whatever its name: left to itself it would run Ghostscript on an EPS file."""
 
 
-class BadPictureError(UserError):
-    """A file that is no whole picture, or one over the limits."""
+class BadImageError(UserError):
+    """A file that is no whole image, or one over the limits."""
 
     def __init__(self, name: str, reason: str, remedy: str = ""):
         self.reason = reason
         super().__init__(
-            f"{name} is no whole picture ({reason}); {remedy}mend or delete it, or set config.data.bad_pictures=skip"
+            f"{name} is no whole image ({reason}); {remedy}mend or delete it, or set config.data.bad_images=skip"
         )
 
 
 def load(content: bytes | HostArray, config: DataConfig, name: str, channels: int | None) -> tuple[HostArray, Size]:
-    """Decodes and fits one picture.
+    """Decodes and fits one image.
 
     A JPEG at least four times as large as needed is decoded at a fraction of its size, which costs a fraction of the
     time; it is never smaller than twice the target, so that the resampling behind it still averages.
 
     Args:
       content: an encoded file, or an array [H, W] or [H, W, C] of uint8 or uint16.
-      name: of the picture, for the error.
-      channels: 1, 3 or the number of bands; None: as the picture has.
+      name: of the image, for the error.
+      channels: 1, 3 or the number of bands; None: as the image has.
 
     Returns:
       uint8 [h, w, C], and the true (height, width) on it (smaller than the array on a canvas).
 
     Raises:
-      BadPictureError: the content is no whole picture, over the limits, or has other channels.
+      BadPictureError: the content is no whole image, over the limits, or has other channels.
     """
     image, size = _read(content, config, name, channels, _needed(config))
     return fit(image, config, size=size)
@@ -60,7 +60,7 @@ def load(content: bytes | HostArray, config: DataConfig, name: str, channels: in
 def decode(
     content: bytes | HostArray, config: DataConfig, name: str, channels: int | None, *, at_least: Size | None = None
 ) -> HostArray:
-    """Decodes one picture to uint8 [H, W, C]; see `load`, of which this is the first half.
+    """Decodes one image to uint8 [H, W, C]; see `load`, of which this is the first half.
 
     Args:
       at_least: a JPEG may come out smaller than it is, but not than this (height, width); None: full size.
@@ -76,9 +76,9 @@ def _read(
         image = _of_array(np.asarray(content), config, name)
         return _whole(_with_channels(image, channels, name))
     if len(content) > config.max_bytes:
-        raise BadPictureError(name, f"more than config.data.max_bytes={config.max_bytes} bytes")
+        raise BadImageError(name, f"more than config.data.max_bytes={config.max_bytes} bytes")
     if not content:
-        raise BadPictureError(name, "the file is empty")
+        raise BadImageError(name, "the file is empty")
     try:
         image, size = _decode(content, config, name, channels, at_least)
     except (UserError, MemoryError, ModuleNotFoundError):  # a decoder that is not installed is no fault of the file
@@ -86,13 +86,13 @@ def _read(
     except Exception as error:  # decoders raise whatever they like on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         if type(error).__name__ == "UnidentifiedImageError":  # its own text ends in a memory address
-            reason = "of no known picture format"
-        raise BadPictureError(name, reason) from error
+            reason = "of no known image format"
+        raise BadImageError(name, reason) from error
     return _with_channels(image, channels, name), size
 
 
 def _whole(image: HostArray) -> tuple[HostArray, Size]:
-    """A picture that was decoded at its full size."""
+    """An image that was decoded at its full size."""
     return image, (image.shape[0], image.shape[1])
 
 
@@ -119,13 +119,13 @@ def _npy(content: bytes, config: DataConfig, name: str) -> HostArray:
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(file)
     if not dtype.hasobject and math.prod(shape) * dtype.itemsize > len(content):
-        raise BadPictureError(name, f"the file is cut off: its header says {list(shape)} of {dtype}")
+        raise BadImageError(name, f"the file is cut off: its header says {list(shape)} of {dtype}")
     return _of_array(np.load(io.BytesIO(content), allow_pickle=False), config, name)
 
 
 def _check_pixels(height: int, width: int, config: DataConfig, name: str) -> None:
     if height * width > config.max_pixels:
-        raise BadPictureError(name, f"{width} x {height} is more than config.data.max_pixels={config.max_pixels}")
+        raise BadImageError(name, f"{width} x {height} is more than config.data.max_pixels={config.max_pixels}")
 
 
 def _jpeg(
@@ -134,19 +134,19 @@ def _jpeg(
     """libjpeg-turbo without Pillow around it; None for what Pillow shall do (CMYK, stray bytes)."""
     try:
         import simplejpeg
-    except ModuleNotFoundError:  # Pillow is slower, and gives whole pictures alike
+    except ModuleNotFoundError:  # Pillow is slower, and gives whole images alike
         return None
-    height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
+    height, width, colors, _ = simplejpeg.decode_jpeg_header(content)
     _check_pixels(height, width, config, name)
-    if colours.upper() in ("CMYK", "YCCK"):
+    if colors.upper() in ("CMYK", "YCCK"):
         return None
-    grey = channels == 1 or (channels is None and colours.upper() == "GRAY")
+    gray = channels == 1 or (channels is None and colors.upper() == "GRAY")
     turn = _orientation(content, config, name)
     needed = at_least if at_least is None or turn < 5 else at_least[::-1]
     least = (0, 0) if needed is None else _reduced((height, width), needed)
     try:
         image = simplejpeg.decode_jpeg(
-            content, "GRAY" if grey else "RGB", fastdct=False, min_height=least[0], min_width=least[1]
+            content, "GRAY" if gray else "RGB", fastdct=False, min_height=least[0], min_width=least[1]
         )
     except ValueError as error:
         if "premature end" in str(error).lower():  # pixels are missing, though Pillow would pass some such files
@@ -187,7 +187,7 @@ def _orientation(content: bytes, config: DataConfig, name: str) -> int:
 
 
 def _turn(image: Any) -> int:
-    """The EXIF orientation of a picture; damaged EXIF loses no pixel, so such a picture stays as it is."""
+    """The EXIF orientation of an image; damaged EXIF loses no pixel, so such an image stays as it is."""
     try:
         turn = image.getexif().get(0x0112, 1)
     except Exception:
@@ -205,7 +205,7 @@ def _open(content: bytes, config: DataConfig, name: str) -> Any:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError:
-        raise BadPictureError(name, f"more pixels than config.data.max_pixels={config.max_pixels}") from None
+        raise BadImageError(name, f"more pixels than config.data.max_pixels={config.max_pixels}") from None
     _check_pixels(image.height, image.width, config, name)
     return image
 
@@ -217,28 +217,28 @@ def _pillow(content: bytes, config: DataConfig, name: str, channels: int | None)
         _check_high_bytes(config, name)
     image = _open(content, config, name)
     image.load()
-    turn, grey = _turn(image), image.mode in ("1", "L", "LA")
+    turn, gray = _turn(image), image.mode in ("1", "L", "LA")
     if image.mode.startswith("I") or image.mode == "F":
         return TURNS[turn](_scale(np.asarray(image), config, name))
     if "A" in image.mode or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if channels == 1 or (channels is None and grey) else "RGB")
+    image = image.convert("L" if channels == 1 or (channels is None and gray) else "RGB")
     return np.ascontiguousarray(TURNS[turn](np.asarray(image)))
 
 
 def _check_high_bytes(config: DataConfig, name: str) -> None:
-    """Pillow keeps the high byte of 16-bit colour: right to one level at full range, dark and coarse below it."""
+    """Pillow keeps the high byte of 16-bit color: right to one level at full range, dark and coarse below it."""
     if config.max_value != 65535:
-        raise BadPictureError(
-            name, "16-bit colour as PNG or compressed TIFF needs config.data.max_value=65535; save it as plain TIFF"
+        raise BadImageError(
+            name, "16-bit color as PNG or compressed TIFF needs config.data.max_value=65535; save it as plain TIFF"
         )
 
 
 def _tiff_bands(content: bytes, config: DataConfig, name: str, channels: int | None) -> HostArray | None:
-    """The bands of a TIFF that Pillow would not give, [H, W] or [H, W, C]; None for an ordinary picture.
+    """The bands of a TIFF that Pillow would not give, [H, W] or [H, W, C]; None for an ordinary image.
 
-    Grey pages are the bands of one picture only where `channels` asks for just so many; else the first page counts.
+    Gray pages are the bands of one image only where `channels` asks for just so many; else the first page counts.
     """
     import tifffile
 
@@ -247,7 +247,7 @@ def _tiff_bands(content: bytes, config: DataConfig, name: str, channels: int | N
         samples, as_bands = page.samplesperpixel, channels not in (None, 1, 3)
         turn = TURNS.get(page.tags.valueof("Orientation"), TURNS[1])
         pages = as_bands and samples == 1 and len(file.pages) == channels
-        # Many bands are many pictures to memory; up to four, as RGBA has, count as one.
+        # Many bands are many images to memory; up to four, as RGBA has, count as one.
         _check_pixels(
             page.imagelength * max((len(file.pages) if pages else samples) // 4, 1), page.imagewidth, config, name
         )
@@ -273,7 +273,7 @@ def has_range(dtype: Any) -> bool:
 
 def _of_array(image: HostArray, config: DataConfig, name: str) -> HostArray:
     if not has_range(image.dtype):
-        raise BadPictureError(name, f"values of type {image.dtype}; save them as uint8 or uint16")
+        raise BadImageError(name, f"values of type {image.dtype}; save them as uint8 or uint16")
     return _scale(image, config, name)
 
 
@@ -282,16 +282,16 @@ def _scale(image: HostArray, config: DataConfig, name: str) -> HostArray:
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or 0 in image.shape:
-        raise BadPictureError(name, f"an array of shape {list(image.shape)}, not [H, W] or [H, W, C]")
+        raise BadImageError(name, f"an array of shape {list(image.shape)}, not [H, W] or [H, W, C]")
     _check_pixels(image.shape[0], image.shape[1], config, name)
     if image.dtype == np.uint8:
         return image
     if image.dtype.kind == "f":
         if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
-            raise BadPictureError(name, "fractions must lie in 0..1")
+            raise BadImageError(name, "fractions must lie in 0..1")
         return np.rint(image * 255).astype(np.uint8)
     if image.dtype.kind not in "ui" or image.min() < 0 or image.max() > 65535:
-        raise BadPictureError(name, f"values of type {image.dtype} outside of 0..65535")
+        raise BadImageError(name, f"values of type {image.dtype} outside of 0..65535")
     scaled = image.astype(np.float32) * (255 / config.max_value)
     return np.rint(np.minimum(scaled, 255)).astype(np.uint8)
 
@@ -307,9 +307,9 @@ def _with_channels(image: HostArray, channels: int | None, name: str) -> HostArr
         # ITU-R 601 luma, as Pillow's convert("L") has it
         return np.rint(image @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)[:, :, None]
     remedy = f"if all have so many, set config.data.channels={have}; else "
-    raise BadPictureError(name, f"it has {have} channels, not {channels}", remedy)
+    raise BadImageError(name, f"it has {have} channels, not {channels}", remedy)
 
 
 def _needed(config: DataConfig) -> Size | None:
-    """The size below which a reduced decoding must not fall; a canvas may hold the whole picture, so it allows none."""
+    """The size below which a reduced decoding must not fall; a canvas may hold the whole image, so it allows none."""
     return config.size if config.resize in ("center", "squash") else None

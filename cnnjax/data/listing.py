@@ -7,7 +7,7 @@ from typing import Any
 from cnnjax.core.errors import UserError
 
 
-def picture_files(paths: Any) -> list[Path]:
+def image_files(paths: Any) -> list[Path]:
     """Returns the files among `paths` and in their folders, sorted within each, system files left out.
 
     Raises:

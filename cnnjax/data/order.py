@@ -3,8 +3,8 @@
 A training run reads one endless stream of samples. Index words, used in this room throughout:
 
   position   index in the stream, from 0; never reset at the end of an epoch
-  epoch      position // n, for a split of n pictures
-  index      of a picture within its split: permutation(seed, epoch)[position % n]
+  epoch      position // n, for a split of n images
+  index      of an image within its split: permutation(seed, epoch)[position % n]
   step       one batch: positions step * B ... step * B + B - 1
 
 Batches cross the ends of epochs, none is dropped or padded, and n < B works. Nothing has to be saved to go on at any
@@ -21,12 +21,12 @@ from cnnjax.core import keys
 
 @functools.lru_cache(maxsize=4)  # two epochs at once where a batch crosses their border, twice that for a second split
 def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
-    """Returns the order of the n pictures in one epoch, int64 [n]."""
+    """Returns the order of the n images in one epoch, int64 [n]."""
     return keys.generator(seed, "order", epoch).permutation(n)
 
 
 def samples(seed: int, n: int, positions: np.ndarray) -> np.ndarray:
-    """Returns the indices of the pictures at `positions` of the stream, int64 [B]."""
+    """Returns the indices of the images at `positions` of the stream, int64 [B]."""
     epochs, offsets = positions // n, positions % n
     indices = np.empty(len(positions), np.int64)
     for epoch in np.unique(epochs):
@@ -38,7 +38,7 @@ def samples(seed: int, n: int, positions: np.ndarray) -> np.ndarray:
 class TrainingRows(Sequence[dict[str, np.ndarray]]):
     """The rows of steps `start` ... `stop` - 1, each {"index": int64 [B], "position": uint32 [B]}, computed when read.
 
-    With `alternate` also {"turned": uint8 [B]}: which pictures stand mirrored, a half drawn from the seed in even
+    With `alternate` also {"turned": uint8 [B]}: which images stand mirrored, a half drawn from the seed in even
     epochs and the other half in odd ones (Jordan 2024, arXiv 2404.00498, section 3.6): each is seen from both sides
     in any two epochs.
 

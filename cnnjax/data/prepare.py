@@ -20,10 +20,10 @@ from cnnjax.config import DataConfig, Experiment, options
 from cnnjax.core import files, logs
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
-from cnnjax.data.decode import BadPictureError, decode
+from cnnjax.data.decode import BadImageError, decode
 from cnnjax.data.resize import effective_crop, fit
 from cnnjax.data.shards import Dataset, Store
-from cnnjax.data.sources import Pictures, Source, open_source, stamp_of
+from cnnjax.data.sources import Images, Source, open_source, stamp_of
 from cnnjax.data.splits import split_up
 from cnnjax.data.writer import FORMAT, Writer
 
@@ -46,19 +46,19 @@ def prepare(config: Experiment | DataConfig, data_dir: str | Path | None = None)
       data_dir: where prepared sets and downloads are kept; None: `default_data_dir()`.
 
     Raises:
-      UserError: no such source, a bad picture (unless bad_pictures=skip), pictures of several sizes without a resize
+      UserError: no such source, a bad image (unless bad_images=skip), images of several sizes without a resize
         rule, no space. At most a hidden partial folder is left, which the next call continues.
     """
     config = config.reading if isinstance(config, Experiment) else config
-    # A run keeps where its pictures are, and may be opened from another directory.
+    # A run keeps where its images are, and may be opened from another directory.
     root = Path(data_dir or default_data_dir()).absolute()
     source = open_source(config, root)
     splits = split_up(source, config)
     config, shape = _decide(config, splits)
     store = _store(config, shape, sum(len(part.labels) for part in splits.values()))
     home, kind = root / "prepared", config.source.partition(":")[0]
-    # What becomes of a bad picture makes no difference to a set without any: that one is shared.
-    policies = [replace(config, bad_pictures="error"), config]
+    # What becomes of a bad image makes no difference to a set without any: that one is shared.
+    policies = [replace(config, bad_images="error"), config]
     whole, ours = (home / f"{kind}-{_key(each, source, splits, store)[:12]}" for each in policies)
     if not (ready := _ready(whole, ours)):
         partial = home / f".partial-{kind}-{stamp_of(config.source)[:12]}"
@@ -84,8 +84,8 @@ def _ready(*folders: Path) -> Path | None:
 # ---------------------------------------------------------------- decisions
 
 
-def _decide(config: DataConfig, splits: Mapping[str, Pictures]) -> tuple[DataConfig, tuple[int, int, int]]:
-    """Settles resize=auto and the number of channels on the first good pictures; returns the shape of all."""
+def _decide(config: DataConfig, splits: Mapping[str, Images]) -> tuple[DataConfig, tuple[int, int, int]]:
+    """Settles resize=auto and the number of channels on the first good images; returns the shape of all."""
     training = splits["train"]
     first: HostArray | None = None
     sides = []
@@ -101,9 +101,9 @@ def _decide(config: DataConfig, splits: Mapping[str, Pictures]) -> tuple[DataCon
             if config.resize != "auto" and config.channels:
                 break
         if first is None:
-            if config.bad_pictures == "error":  # it says what is wrong with the first
+            if config.bad_images == "error":  # it says what is wrong with the first
                 decode(training.read(0), config, training.names[0], config.channels)
-            raise UserError(f"{config.source} has no whole picture; see what config.data.source names")
+            raise UserError(f"{config.source} has no whole image; see what config.data.source names")
         if config.channels is None and (kinds == {1, 3} or (kinds == {1} and any(map(_any_color, splits.values())))):
             logs.say(
                 f"{config.source}: some images are gray and some have color; all are taken as RGB (data.channels=3)"
@@ -116,15 +116,15 @@ def _decide(config: DataConfig, splits: Mapping[str, Pictures]) -> tuple[DataCon
     return config, (shape[0], shape[1], shape[2])
 
 
-def _good(config: DataConfig, training: Pictures) -> Iterator[HostArray]:
+def _good(config: DataConfig, training: Images) -> Iterator[HostArray]:
     """Yields the good ones of 64 images spread over all; of all in order where the first good one says enough."""
     count, some = len(training.labels), config.resize == "auto" or config.channels is None
     for index in np.linspace(0, count - 1, min(count, 64)).astype(int) if some else range(count):
-        with contextlib.suppress(BadPictureError):  # the writer reports it, when what comes before is finished
+        with contextlib.suppress(BadImageError):  # the writer reports it, when what comes before is finished
             yield decode(training.read(int(index)), config, training.names[int(index)], config.channels)
 
 
-def _any_color(images: Pictures) -> bool:
+def _any_color(images: Images) -> bool:
     """Returns whether any image file has color, by its header."""
     from PIL import Image
 
@@ -142,9 +142,9 @@ def _any_color(images: Pictures) -> bool:
 
 
 def _automatic(config: DataConfig, sides: list[tuple[int, int]]) -> DataConfig:
-    """Pictures of one size up to 128 keep it; others become squares near their median shorter side.
+    """Images of one size up to 128 keep it; others become squares near their median shorter side.
 
-    Either way a picture of any other size, which only prediction may meet, has a rule.
+    Either way an image of any other size, which only prediction may meet, has a rule.
     """
     if len(set(sides)) == 1 and max(sides[0]) <= SIDES[-1]:
         size = sides[0]
@@ -160,7 +160,7 @@ def _store(config: DataConfig, shape: tuple[int, int, int], count: int) -> Store
     return "pixels" if count * int(np.prod(shape)) < PIXELS_LIMIT else "encoded"
 
 
-def _key(config: DataConfig, source: Source, splits: dict[str, Pictures], store: Store) -> str:
+def _key(config: DataConfig, source: Source, splits: dict[str, Images], store: Store) -> str:
     """sha256 over the class names, the contents of the splits and the options that change what is stored."""
     fields = options()
     bound = {

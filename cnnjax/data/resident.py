@@ -34,7 +34,7 @@ class Resident:
     """A split in device memory, one copy a device.
 
     Args:
-      split: the prepared pictures.
+      split: the prepared images.
       mesh: the devices that share each batch.
     """
 
@@ -55,7 +55,7 @@ class Resident:
             yield self._take(self._arrays, index) | jax.device_put(rest, self._row)
 
     def dispatches(self, rows: Sequence[dict[str, np.ndarray]], counts: Iterable[int], most: int) -> Iterator[Batch]:
-        """Yields what `training.step.train_steps` takes: the rows of the next `count` steps, and all the pictures.
+        """Yields what `training.step.train_steps` takes: the rows of the next `count` steps, and all the images.
 
         Args:
           rows: one {"index": int64 [B], ...} a step.
@@ -68,7 +68,7 @@ class Resident:
             stacked = {name: np.stack([row[name] for row in own]) for name in own[0]}
             stacked["index"] = stacked["index"].astype(np.int32)
             put = jax.device_put(stacked, self._rows), jax.device_put(np.int32(count), self._whole)
-            yield {"pictures": self._arrays, "rows": put[0], "count": put[1]}
+            yield {"images": self._arrays, "rows": put[0], "count": put[1]}
             start += count
 
 

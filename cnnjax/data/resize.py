@@ -1,11 +1,11 @@
-"""The resize rule: pictures of any size become the size that a recipe asks for."""
+"""The resize rule: images of any size become the size that a recipe asks for."""
 
 from typing import Literal
 
 import numpy as np
 
 from cnnjax.config import DataConfig
-from cnnjax.core.arrays import HostArray, Size, centre
+from cnnjax.core.arrays import HostArray, Size, center
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -13,12 +13,12 @@ Interpolation = Literal["bilinear", "bicubic"]
 def fit(image: HostArray, config: DataConfig, *, size: Size | None = None) -> tuple[HostArray, Size]:
     """Brings uint8 [H, W, C] to `config.size` by `config.resize`; returns it and the true (height, width) on it.
 
-    none: as it is. center: the smallest scale that covers the size, then its centre (AlexNet's rule), in whole pixels
+    none: as it is. center: the smallest scale that covers the size, then its center (AlexNet's rule), in whole pixels
     as torchvision and timm round them (see `_cut`). squash: both sides to the size. pad: shrunk, if need be, until it
     fits the canvas, in its top left corner.
 
     Args:
-      size: (height, width) of the picture, where `image` is a reduced decoding of it, whose sides are rounded.
+      size: (height, width) of the image, where `image` is a reduced decoding of it, whose sides are rounded.
     """
     height, width = image.shape[:2]
     if config.resize == "none":
@@ -28,7 +28,7 @@ def fit(image: HostArray, config: DataConfig, *, size: Size | None = None) -> tu
     if config.resize == "squash":
         return resample(image, config.size, config.interpolation), config.size
     if config.resize == "center":
-        return _centre(image, config, size), config.size
+        return _center(image, config, size), config.size
     true = _on_canvas((height, width), config.size)
     canvas = np.zeros((target_height, target_width, image.shape[2]), np.uint8)
     canvas[: true[0], : true[1]] = resample(image, true, config.interpolation)
@@ -36,9 +36,9 @@ def fit(image: HostArray, config: DataConfig, *, size: Size | None = None) -> tu
 
 
 def box(size: Size, config: DataConfig) -> tuple[float, float, float, float]:
-    """The part (top, left, bottom, right) of a picture of `size` that `fit` brings to its whole array, in its pixels.
+    """The part (top, left, bottom, right) of an image of `size` that `fit` brings to its whole array, in its pixels.
 
-    On a canvas it reaches beyond the picture.
+    On a canvas it reaches beyond the image.
     """
     height, width = size
     if config.resize in ("none", "squash"):
@@ -84,14 +84,14 @@ def _cut(whole: Size, config: DataConfig) -> Size:
     """
     assert config.size is not None
     crop = config.center_crop or config.size
-    (top, left), (down, across) = centre(whole, crop), centre(config.size, crop)
+    (top, left), (down, across) = center(whole, crop), center(config.size, crop)
     return top - down, left - across
 
 
-def _centre(image: HostArray, config: DataConfig, of: Size | None) -> HostArray:
-    """Resizes one side to that of `size`, the other to less than a pixel under its exact length, and cuts the centre.
+def _center(image: HostArray, config: DataConfig, of: Size | None) -> HostArray:
+    """Resizes one side to that of `size`, the other to less than a pixel under its exact length, and cuts the center.
 
-    Pillow could resize the centre alone, but takes its edges in float32, and some values are then off by one.
+    Pillow could resize the center alone, but takes its edges in float32, and some values are then off by one.
     """
     assert config.size is not None
     strip, (high, wide) = _strip(image, config.size), config.size
@@ -102,7 +102,7 @@ def _centre(image: HostArray, config: DataConfig, of: Size | None) -> HostArray:
 
 
 def _strip(image: HostArray, size: Size, longest: int = 16) -> HostArray:
-    """The middle of a picture of which less than 1 / `longest` would be kept: resized whole it might be huge."""
+    """The middle of an image of which less than 1 / `longest` would be kept: resized whole it might be huge."""
     (height, width), (high, wide) = image.shape[:2], size
     rows, columns = (max(longest * side // other, 1) for side, other in ((width * high, wide), (height * wide, high)))
     top, left = max(height - rows, 0) // 2, max(width - columns, 0) // 2

@@ -1,4 +1,4 @@
-"""Prepared pictures on disk: `dataset.json`, and for each split shards of pixels or of encoded files.
+"""Prepared images on disk: `dataset.json`, and for each split shards of pixels or of encoded files.
 
 dataset.json                    what the set is: class names, counts, statistics, digest
 train-00000.npy ...             pixels: uint8 [n, H, W, C], memory-mapped when read
@@ -25,26 +25,26 @@ from cnnjax.core.statistics import Statistics
 from cnnjax.data.decode import load
 
 LIMITS = ("max_pixels", "max_bytes")
-"""The options that say what is no picture any more; they change nothing about one that is."""
+"""The options that say what is no image any more; they change nothing about one that is."""
 
 Store = Literal["pixels", "encoded"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared data set; all but the pictures themselves is in memory, and a run folder keeps a copy.
+    """A prepared data set; all but the images themselves is in memory, and a run folder keeps a copy.
 
     Attributes:
       folder: where the shards are.
       class_names: in the order of the labels.
       multi_label: labels are uint8 [n, K] instead of int32 [n].
-      counts: pictures by split.
-      shape: (height, width, channels) of every picture.
-      rule: how pictures were read (resize, size, max_value, limits), so that new ones are read alike.
+      counts: images by split.
+      shape: (height, width, channels) of every image.
+      rule: how images were read (resize, size, max_value, limits), so that new ones are read alike.
       statistics: of the training split.
       digest: sha256 of the class names, the labels and the shards: what was trained on, whatever its files are called.
-      skipped: names of bad pictures that were left out, and why.
-      shards: number of pictures in each shard, by split.
+      skipped: names of bad images that were left out, and why.
+      shards: number of images in each shard, by split.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ class Dataset:
 
     @property
     def prepared(self) -> bool:
-        """Whether there are pictures; a converted run has a description alone."""
+        """Whether there are images; a converted run has a description alone."""
         return bool(self.digest)
 
     @classmethod
@@ -85,7 +85,7 @@ class Dataset:
 
     @property
     def reading(self) -> DataConfig:
-        """The options by which a picture is decoded and fitted."""
+        """The options by which an image is decoded and fitted."""
         lists = {name: value for name, value in self.rule.items() if isinstance(value, list)}  # as JSON has tuples
         return DataConfig(**{**self.rule, **{name: tuple(value) for name, value in lists.items()}})
 
@@ -97,12 +97,12 @@ class Dataset:
 
 
 class Split:
-    """The pictures of one split.
+    """The images of one split.
 
     Attributes:
-      shape: (height, width, channels) of every picture.
-      labels: int32 [n], or uint8 [n, K] with several labels a picture.
-      sizes: int32 [n, 2], the true (height, width) of pictures on a canvas; None where they fill it.
+      shape: (height, width, channels) of every image.
+      labels: int32 [n], or uint8 [n, K] with several labels an image.
+      sizes: int32 [n, 2], the true (height, width) of images on a canvas; None where they fill it.
     """
 
     def __init__(self, dataset: Dataset, name: str):
@@ -134,12 +134,12 @@ class Split:
 
     @functools.cached_property
     def names(self) -> list[str]:
-        """Where each picture came from."""
+        """Where each image came from."""
         names: list[str] = files.read_json(self._dataset.folder / f"{self.name}-names.json")
         return names
 
     def gather(self, indices: HostArray, out: HostArray | None = None, *, threads: int = 1) -> HostArray:
-        """Returns the pictures at `indices`, uint8 [B, H, W, C].
+        """Returns the images at `indices`, uint8 [B, H, W, C].
 
         Args:
           indices: int64 [B], each in 0..n-1.
@@ -194,7 +194,7 @@ class Split:
 
 
 class Chosen(Split):
-    """Some pictures of a split, as if it had no others."""
+    """Some images of a split, as if it had no others."""
 
     def __init__(self, split: Split, indices: HostArray):
         self.name, self.shape, self.labels = split.name, split.shape, split.labels[indices]
@@ -215,6 +215,6 @@ def shard_name(split: str, number: int, store: Store) -> str:
 
 
 def rule_of(config: DataConfig) -> dict[str, Any]:
-    """Returns the options by which pictures are read, for `Dataset.rule`."""
+    """Returns the options by which images are read, for `Dataset.rule`."""
     names = ("resize", "size", "center_crop", "interpolation", "max_value", *LIMITS)
     return {name: getattr(config, name) for name in names}

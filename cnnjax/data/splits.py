@@ -1,4 +1,4 @@
-"""Setting validation and test pictures apart where a source has none: stratified, and a function of a seed."""
+"""Setting validation and test images apart where a source has none: stratified, and a function of a seed."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from cnnjax.config import DataConfig
 from cnnjax.core import keys
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
-from cnnjax.data.sources import Pictures, Source
+from cnnjax.data.sources import Images, Source
 
 
-def split_up(source: Source, config: DataConfig) -> dict[str, Pictures]:
-    """Sets apart what the source does not have: test_fraction of all, then val_fraction of the training pictures.
+def split_up(source: Source, config: DataConfig) -> dict[str, Images]:
+    """Sets apart what the source does not have: test_fraction of all, then val_fraction of the training images.
 
     Stratified, a function of data.split_seed; counts are rounded up. A fraction of 0 gives no such split.
     """
@@ -23,7 +23,7 @@ def split_up(source: Source, config: DataConfig) -> dict[str, Pictures]:
         apart = stratified(whole.labels, count, keys.generator(config.split_seed, f"split {name}"))
         rest = np.setdiff1d(np.arange(len(whole.labels)), apart)
         if not len(rest):
-            raise UserError(f"{config.source} has too few pictures to set a {name} split apart; add some")
+            raise UserError(f"{config.source} has too few images to set a {name} split apart; add some")
         splits[name], splits["train"] = whole.take(apart), whole.take(rest)
     return {name: splits[name] for name in ("train", "val", "test") if name in splits}
 
@@ -31,7 +31,7 @@ def split_up(source: Source, config: DataConfig) -> dict[str, Pictures]:
 def stratified(labels: HostArray, count: int, rng: np.random.Generator) -> HostArray:
     """Returns `count` sorted indices that hold each class in its share, by largest remainder.
 
-    Several labels a picture cannot be kept in share all at once, so multi-label sets are drawn without strata.
+    Several labels an image cannot be kept in share all at once, so multi-label sets are drawn without strata.
     """
     if labels.ndim > 1:
         return np.sort(rng.permutation(len(labels))[:count])

@@ -1,6 +1,6 @@
 """Batches gathered from the memory map by grain's threads, for sets larger than the device.
 
-grain sees a data set of batch numbers and maps each to a whole batch: one element a batch, not one a picture.
+grain sees a data set of batch numbers and maps each to a whole batch: one element a batch, not one an image.
 """
 
 import math
@@ -48,7 +48,7 @@ class Streamed:
     """A split read batch by batch.
 
     Args:
-      split: the prepared pictures.
+      split: the prepared images.
       mesh: the devices that share each batch.
       threads: that gather at the same time, 0 to gather in the calling thread.
       prefetch: batches gathered ahead.

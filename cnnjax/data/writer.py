@@ -1,6 +1,6 @@
-"""The work of prepare: pictures decoded, checked and resized in threads, written shard by shard.
+"""The work of prepare: images decoded, checked and resized in threads, written shard by shard.
 
-A shard is whole when its sidecar (its name with .json: what it was made of, which pictures are in it, and their sums)
+A shard is whole when its sidecar (its name with .json: what it was made of, which images are in it, and their sums)
 is there, so the next run uses it again where it would make the same. At the end the sidecars become the files of the
 whole.
 """
@@ -25,18 +25,18 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.logs import Tick, progress, say
 from cnnjax.core.startup import cores
 from cnnjax.core.statistics import Moments
-from cnnjax.data.decode import BadPictureError, load
+from cnnjax.data.decode import BadImageError, load
 from cnnjax.data.shards import LIMITS, Dataset, Store, rule_of, shard_name
-from cnnjax.data.sources import Pictures, Source, stamp_of
+from cnnjax.data.sources import Images, Source, stamp_of
 
 FORMAT = 1  # a new layout of the shards: part of the key of every set, and of what a shard is made of
 SHARD_BYTES = 256 << 20  # of pixels
-ENCODED_SHARD = 4096  # pictures
-CHUNK = 32  # pictures a thread takes at once, fewer where they are large:
+ENCODED_SHARD = 4096  # images
+CHUNK = 32  # images a thread takes at once, fewer where they are large:
 CHUNK_BYTES = 2 << 20  # of pixels, so that no thread works long after the others
 
 Row = tuple[Any, tuple[int, int], str | None]
-"""The bytes that are stored of a picture (its pixels or its file), its true size, and what is wrong with it."""
+"""The bytes that are stored of an image (its pixels or its file), its true size, and what is wrong with it."""
 
 
 class Writer:
@@ -46,7 +46,7 @@ class Writer:
         self,
         config: DataConfig,
         source: Source,
-        splits: dict[str, Pictures],
+        splits: dict[str, Images],
         shape: tuple[int, int, int],
         store: Store,
         folder: Path,
@@ -71,14 +71,14 @@ class Writer:
                     files.write_json(done, self._shard(name, part, number, indices, pool, 2 * threads, tick))
         return self._finish()
 
-    def _shards(self) -> Iterator[tuple[str, Pictures, int, range]]:
-        """All shards in order: the split, its pictures, the shard's number and which of them are in it."""
+    def _shards(self) -> Iterator[tuple[str, Images, int, range]]:
+        """All shards in order: the split, its images, the shard's number and which of them are in it."""
         for name, part in self.splits.items():
             for number, start in enumerate(range(0, len(part.labels), self.shard_size)):
                 yield name, part, number, range(start, min(start + self.shard_size, len(part.labels)))
 
     def _clear(self) -> None:
-        """Removes what a killed run was writing, and shards of pictures or options that are no longer meant."""
+        """Removes what a killed run was writing, and shards of images or options that are no longer meant."""
         kept = set()
         for name, part, number, indices in self._shards():
             sidecar = self._sidecar(name, number)
@@ -88,16 +88,16 @@ class Writer:
             if path not in kept:
                 path.unlink()
 
-    def _serves(self, record: dict[str, Any], part: Pictures, indices: range) -> bool:
+    def _serves(self, record: dict[str, Any], part: Images, indices: range) -> bool:
         """Whether a finished shard is what would be made now; limits matter to what was left out, or if they fell."""
         if record["made_of"] != self._made_of(part, indices):
             return False
         if record["skipped"]:
-            return self.config.bad_pictures == "skip" and record["limits"] == self._limits()
+            return self.config.bad_images == "skip" and record["limits"] == self._limits()
         return all(then <= now for then, now in zip(record["limits"], self._limits(), strict=True))
 
-    def _made_of(self, part: Pictures, indices: range) -> str:
-        """A shard's pictures and how they are read, but for the limits."""
+    def _made_of(self, part: Images, indices: range) -> str:
+        """A shard's images and how they are read, but for the limits."""
         rule = {name: value for name, value in rule_of(self.config).items() if name not in LIMITS}
         return stamp_of(part.stamp_at(indices), FORMAT, self.store, self.shape, rule)
 
@@ -119,14 +119,14 @@ class Writer:
     def _shard(
         self,
         split: str,
-        part: Pictures,
+        part: Images,
         number: int,
         indices: range,
         pool: ThreadPoolExecutor,
         window: int,
         tick: Tick,
     ) -> dict[str, Any]:
-        """Writes one shard and returns what its sidecar keeps: which pictures are in it, and their sums."""
+        """Writes one shard and returns what its sidecar keeps: which images are in it, and their sums."""
         measured = Moments(self.shape[2])
         kept: list[int] = []
         sizes: list[tuple[int, int]] = []
@@ -152,25 +152,25 @@ class Writer:
         made = {"made_of": self._made_of(part, indices), "limits": self._limits(), "sha256": sha.hexdigest()}
         return {**made, "kept": kept, "sizes": sizes, "skipped": skipped, **measured.to_json()}
 
-    def _chunk(self, split: str, part: Pictures, indices: range) -> tuple[list[Row], dict[str, Any]]:
-        """What a thread does at a time: several pictures, and the sums over them if they are for training."""
+    def _chunk(self, split: str, part: Images, indices: range) -> tuple[list[Row], dict[str, Any]]:
+        """What a thread does at a time: several images, and the sums over them if they are for training."""
         measured = Moments(self.shape[2])
         rows = [self._one(part, index, measured if split == "train" else None) for index in indices]
         return rows, measured.to_json()
 
-    def _one(self, part: Pictures, index: int, measured: Moments | None) -> Row:
+    def _one(self, part: Images, index: int, measured: Moments | None) -> Row:
         name = part.names[index]
         try:
             content = part.read(index)
             image, true = load(content, self.config, name, self.config.channels)
-        except BadPictureError as bad:
-            if self.config.bad_pictures == "error":
+        except BadImageError as bad:
+            if self.config.bad_images == "error":
                 raise
             return None, (0, 0), bad.reason
         if image.shape != self.shape:
             here, first = (f"{shape[0]} x {shape[1]}" for shape in (image.shape, self.shape))
             raise UserError(
-                f"{name} is {here}, but the pictures before it are {first}; "
+                f"{name} is {here}, but the images before it are {first}; "
                 "set config.data.resize=center and config.data.size=HEIGHT,WIDTH"
             )
         if measured is not None:
@@ -193,7 +193,7 @@ class Writer:
             counts[name], shards[name] = len(kept), [len(record["kept"]) for record in records]
             skipped += [line for record in records for line in record["skipped"]]
             if not len(kept):
-                raise UserError(f"no picture of the {name} split of {self.config.source} is whole: {skipped[0]}")
+                raise UserError(f"no image of the {name} split of {self.config.source} is whole: {skipped[0]}")
             self._array(f"{name}-labels.npy", part.labels[kept])
             sha.update(name.encode() + part.labels[kept].tobytes())
             if self.config.resize == "pad":
@@ -204,7 +204,7 @@ class Writer:
                 sha.update(record["sha256"].encode())
                 measured.add_json(record)
         if skipped:
-            many = f"{len(skipped):,} bad pictures, such as" if len(skipped) > 1 else "a bad picture,"
+            many = f"{len(skipped):,} bad images, such as" if len(skipped) > 1 else "a bad image,"
             say(f"left out {many} {skipped[0]}")
         dataset = Dataset(
             folder=self.folder,
@@ -233,13 +233,13 @@ class Writer:
 
 @contextlib.contextmanager
 def _pixels(path: Path, count: int, shape: tuple[int, int, int]) -> Iterator[Callable[[memoryview], Any]]:
-    """Opens a shard of pixels, the file of numpy.save, which takes the bytes of one picture after the other."""
+    """Opens a shard of pixels, the file of numpy.save, which takes the bytes of one image after the other."""
     with files.atomic(path) as file:
         _write_header(file, (count, *shape))
         start = file.tell()
         yield file.write
         written = (file.tell() - start) // int(np.prod(shape))
-        if written < count:  # pictures were left out; NumPy's header keeps room for any number of rows
+        if written < count:  # images were left out; NumPy's header keeps room for any number of rows
             file.seek(0)
             _write_header(file, (written, *shape))
 

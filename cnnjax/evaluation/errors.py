@@ -1,6 +1,6 @@
-"""Which pictures a network errs on, and which of the labels are the likelier error: numbers only, on the host.
+"""Which images a network errs on, and which of the labels are the likelier error: numbers only, on the host.
 
-Every picture is an entry {"index", "labels", "predicted", "confidence", "own"}: its place in the split, its classes,
+Every image is an entry {"index", "labels", "predicted", "confidence", "own"}: its place in the split, its classes,
 the class that is likeliest to the network, the probability of that, and the highest probability of its own classes.
 """
 
@@ -11,17 +11,17 @@ import numpy as np
 from cnnjax.core.arrays import HostArray
 
 SHOWN = 24
-"""Pictures in a list and of a confused pair."""
+"""Images in a list and of a confused pair."""
 OF_PAIRS = 1000
-"""Pictures of all confused pairs together, the most confused first."""
+"""Images of all confused pairs together, the most confused first."""
 
 
-def analyse(probabilities: HostArray, labels: HostArray) -> dict[str, Any]:
+def analyze(probabilities: HostArray, labels: HostArray) -> dict[str, Any]:
     """Lists what is worth looking at in the predictions of a split.
 
     Args:
       probabilities: [N, K].
-      labels: int [N], or 0 and 1 [N, K] for several labels a picture; then there are no pairs and no faults.
+      labels: int [N], or 0 and 1 [N, K] for several labels an image; then there are no pairs and no faults.
 
     Returns:
       pairs (see `confused_pairs`, with entries in the place of indices), mistakes (wrong and surest), hits (right and
@@ -49,7 +49,7 @@ def analyse(probabilities: HostArray, labels: HostArray) -> dict[str, Any]:
     for pair in [] if several else confused_pairs(probabilities, labels):
         chosen = pair.pop("indices")[: min(SHOWN, left)]
         left -= len(chosen)
-        pairs.append(pair | {"pictures": [entry(index) for index in chosen]})
+        pairs.append(pair | {"images": [entry(index) for index in chosen]})
         if not left:
             break
     return {
@@ -62,7 +62,7 @@ def analyse(probabilities: HostArray, labels: HostArray) -> dict[str, Any]:
 
 
 def confused_pairs(probabilities: HostArray, labels: HostArray) -> list[dict[str, Any]]:
-    """Returns {"label", "predicted", "count", "indices"} of the wrong pictures, the most frequent pair first.
+    """Returns {"label", "predicted", "count", "indices"} of the wrong images, the most frequent pair first.
 
     The indices of a pair begin with the surest mistake. Pairs of one count stand in the order of their classes.
     """
@@ -87,12 +87,12 @@ def confused_pairs(probabilities: HostArray, labels: HostArray) -> list[dict[str
 
 
 def label_faults(probabilities: HostArray, labels: HostArray) -> HostArray:
-    """Returns the indices of pictures whose label is likely wrong, the likeliest first.
+    """Returns the indices of images whose label is likely wrong, the likeliest first.
 
-    Confident learning (Northcutt et al. 2021, arXiv:1911.00068, equations 1 and 2): a class is believed of a picture
-    where its probability reaches the mean that it has on the pictures labelled so. Faults lie off the diagonal of the
+    Confident learning (Northcutt et al. 2021, arXiv:1911.00068, equations 1 and 2): a class is believed of an image
+    where its probability reaches the mean that it has on the images labeled so. Faults lie off the diagonal of the
     confident joint: of the classes that are believed, another than the label is the likeliest. They are ranked by how
-    far the label's probability falls short of the highest other one. On pictures that the network has trained on this
+    far the label's probability falls short of the highest other one. On images that the network has trained on this
     finds little.
     """
     present = labels[:, None] == np.arange(probabilities.shape[1])

@@ -16,11 +16,11 @@ SMALLEST_REST = 2.0**-25
 
 
 def sums(probabilities: Array, labels: Array, mask: Array) -> dict[str, Array]:
-    """Returns the sums of `each` over the unmasked pictures of a batch, and their count.
+    """Returns the sums of `each` over the unmasked images of a batch, and their count.
 
     Args:
       probabilities, labels: see `each`.
-      mask: [N], 1 for a picture that counts, 0 for padding.
+      mask: [N], 1 for an image that counts, 0 for padding.
     """
     values = {"count": jnp.ones(mask.shape), **each(probabilities, labels)}
     # `where`, not a product: what stands in the padding must not matter, not even NaN.
@@ -28,14 +28,14 @@ def sums(probabilities: Array, labels: Array, mask: Array) -> dict[str, Array]:
 
 
 def each(probabilities: Array | HostArray, labels: Array | HostArray) -> dict[str, Array]:
-    """Returns the figures of each picture, [N].
+    """Returns the figures of each image, [N].
 
-    Equal probabilities rank by class index, as argmax has it. NaN is never right. Several labels a picture: top1 and
+    Equal probabilities rank by class index, as argmax has it. NaN is never right. Several labels an image: top1 and
     top5 ask whether a label is among the highest one and five; the log loss is the mean over the labels.
 
     Args:
-      probabilities: float32 [N, K]; those of one-label pictures need not sum to one (sigmoids), they are normalised.
-      labels: int [N], or 0 and 1 [N, K] for several labels a picture.
+      probabilities: float32 [N, K]; those of one-label images need not sum to one (sigmoids), they are normalized.
+      labels: int [N], or 0 and 1 [N, K] for several labels an image.
 
     Returns:
       top1, top5 (with more than 5 classes), log_loss; of several labels also exact_match (every label right at 0.5) and
@@ -73,7 +73,7 @@ def _binary_log_loss(probabilities: Array | HostArray, labels: Array | HostArray
     return -jnp.mean(jnp.where(labels > 0.5, present, absent), axis=-1)
 
 
-def summarise(totals: Mapping[str, Any]) -> dict[str, Any]:
+def summarize(totals: Mapping[str, Any]) -> dict[str, Any]:
     """Turns sums over a split into means: fractions in [0, 1], the log loss as a natural logarithm.
 
     Returns:
@@ -85,6 +85,6 @@ def summarise(totals: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def means(probabilities: HostArray, labels: HostArray) -> dict[str, Any]:
-    """Returns what `summarise` does, of the probabilities of a whole split."""
+    """Returns what `summarize` does, of the probabilities of a whole split."""
     totals = {name: np.asarray(values).sum(dtype=np.float64) for name, values in each(probabilities, labels).items()}
-    return summarise({"count": len(labels), **totals})
+    return summarize({"count": len(labels), **totals})

@@ -1,4 +1,4 @@
-"""The table of every prediction of a split, one line a picture, for people and spreadsheets."""
+"""The table of every prediction of a split, one line an image, for people and spreadsheets."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 
 MOST_COLUMNS = 100
-"""Of more classes probabilities are left out: 50,000 pictures of 1,000 classes would be half a gigabyte of text."""
+"""Of more classes probabilities are left out: 50,000 images of 1,000 classes would be half a gigabyte of text."""
 
 
 def write(
@@ -24,7 +24,7 @@ def write(
     Args:
       probabilities: [N, K].
       labels: int [N], or 0 and 1 [N, K].
-      names: where each picture came from, as the prepared split has it.
+      names: where each image came from, as the prepared split has it.
     """
     if labels.ndim == 2:
         predicted, present = probabilities > 0.5, labels > 0.5
@@ -44,7 +44,7 @@ def write(
 
 
 def _exact(value: float) -> str:
-    """Nine digits tell any two float32 apart: with fewer, the curves of a sure network rank its pictures as equal."""
+    """Nine digits tell any two float32 apart: with fewer, the curves of a sure network rank its images as equal."""
     return f"{value:.9g}"
 
 

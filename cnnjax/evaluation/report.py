@@ -20,22 +20,22 @@ MOST_CONFUSED = 1000
 
 
 def report(probabilities: HostArray, labels: HostArray, classes: Sequence[str]) -> dict[str, Any]:
-    """Measures a network by its probabilities of every picture of a split.
+    """Measures a network by its probabilities of every image of a split.
 
     Scores of a class are one-vs-rest. What is undefined (the precision of a class that was never predicted, the ROC AUC
-    of one that has no pictures) is None, and counts as 0 in the averages over classes of precision, recall and F1, as
+    of one that has no images) is None, and counts as 0 in the averages over classes of precision, recall and F1, as
     scikit-learn has it, and not at all in those of ROC AUC and average precision.
 
     Args:
-      probabilities: [N, K]; those of one-label pictures need not sum to one (sigmoids), they are normalised.
-      labels: int [N], or 0 and 1 [N, K] for several labels a picture, where a class counts as predicted above 0.5.
+      probabilities: [N, K]; those of one-label images need not sum to one (sigmoids), they are normalized.
+      labels: int [N], or 0 and 1 [N, K] for several labels an image, where a class counts as predicted above 0.5.
       classes: K names.
 
     Returns:
       classes, brier (sum of squared errors over the classes, Brier 1950; of two classes half of it, and of several
       labels the mean over them, as scikit-learn has it), ece and reliability (see `reliability`), confusion (rows true,
       columns predicted; None with several labels, and with more than 1,000 classes), per_class, macro and weighted (by
-      pictures of each class), roc_auc and average_precision (of two classes that of the second, else the mean over
+      images of each class), roc_auc and average_precision (of two classes that of the second, else the mean over
       classes), mean_average_precision (with several labels, else None), intervals (see `intervals`).
 
     Raises:
@@ -44,9 +44,9 @@ def report(probabilities: HostArray, labels: HostArray, classes: Sequence[str]) 
     scores, present = prepared(probabilities, labels)
     several = labels.ndim == 2
     predicted = scores > 0.5 if several else scores.argmax(1)[:, None] == np.arange(len(classes))
-    rates, pictures = _rates(present, predicted), present.sum(0)
+    rates, images = _rates(present, predicted), present.sum(0)
     per_class = [
-        {"name": name, "count": int(pictures[number])}
+        {"name": name, "count": int(images[number])}
         | {key: _or_none(values[number]) for key, values in rates.items()}
         | _areas(scores[:, number], present[:, number])
         for number, name in enumerate(classes)
@@ -60,7 +60,7 @@ def report(probabilities: HostArray, labels: HostArray, classes: Sequence[str]) 
         "confusion": _confusion(labels, scores.argmax(1), len(classes)) if matrix else None,
         "per_class": per_class,
         "macro": _averages(rates),
-        "weighted": _averages(rates, pictures),
+        "weighted": _averages(rates, images),
     }
     for name in ("roc_auc", "average_precision"):
         document[name] = _over_classes(per_class, name, two=len(classes) == 2 and not several)
@@ -69,11 +69,11 @@ def report(probabilities: HostArray, labels: HostArray, classes: Sequence[str]) 
 
 
 def prepared(probabilities: HostArray, labels: HostArray) -> tuple[HostArray, HostArray]:
-    """Returns float64 [N, K] probabilities, normalised where a picture has one label, and bool [N, K] of its labels."""
+    """Returns float64 [N, K] probabilities, normalized where an image has one label, and bool [N, K] of its labels."""
     scores = np.asarray(probabilities, np.float64)
     if bad := int((~np.isfinite(scores)).any(1).sum()):
         raise RunError(
-            f"the network's outputs for {bad:,} of {len(scores):,} pictures are not finite, so it has no report"
+            f"the network's outputs for {bad:,} of {len(scores):,} images are not finite, so it has no report"
         )
     if labels.ndim == 2:
         return scores, labels > 0.5
@@ -87,8 +87,8 @@ def prepared(probabilities: HostArray, labels: HostArray) -> tuple[HostArray, Ho
 def reliability(scores: HostArray, labels: HostArray) -> list[dict[str, Any]]:
     """Returns how often the network is right in each of 15 bins of how sure it is.
 
-    Guo et al. 2017, arXiv:1706.04599, section 2. One label a picture: `confidence` is that of the predicted class.
-    Several labels: of every picture and class it is the probability, and `accuracy` the share that has the label.
+    Guo et al. 2017, arXiv:1706.04599, section 2. One label an image: `confidence` is that of the predicted class.
+    Several labels: of every image and class it is the probability, and `accuracy` the share that has the label.
 
     Returns:
       {low, high, count, confidence, accuracy} of each bin (low, high]; the means are None where count is 0.
@@ -179,13 +179,13 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-# ---------------------------------------------------------------- each picture, and the bootstrap over them
+# ---------------------------------------------------------------- each image, and the bootstrap over them
 
 
 def intervals(scores: HostArray, labels: HostArray, *, seed: int = 0) -> dict[str, list[float] | None]:
-    """Returns 95 % intervals [low, high] of top1, top5, log_loss, brier and ece by the bootstrap over pictures.
+    """Returns 95 % intervals [low, high] of top1, top5, log_loss, brier and ece by the bootstrap over images.
 
-    The percentiles of 1,000 resamples (Efron 1979). All figures are sums over pictures, the calibration error a sum of
+    The percentiles of 1,000 resamples (Efron 1979). All figures are sums over images, the calibration error a sum of
     the amounts of such sums: so a resample is a row of counts, and all of them are one matrix product.
 
     Args:
@@ -212,13 +212,13 @@ def intervals(scores: HostArray, labels: HostArray, *, seed: int = 0) -> dict[st
 
 
 def _brier(scores: HostArray, present: HostArray, several: bool) -> HostArray:
-    """The squared error of each picture, [N]."""
+    """The squared error of each image, [N]."""
     errors = np.square(scores - present)
     return errors.mean(1) if several or errors.shape[1] == 2 else errors.sum(1)
 
 
 def _gaps(scores: HostArray, labels: HostArray) -> HostArray:
-    """What each picture adds to accuracy - confidence of each bin, [N, 15]; their sums' amounts make up the error."""
+    """What each image adds to accuracy - confidence of each bin, [N, 15]; their sums' amounts make up the error."""
     sure, right = _sure(scores, labels)
     place = np.arange(len(sure))[:, None] * BINS + _bins(sure)
     gaps = np.bincount(place.ravel(), (right - sure).ravel(), len(sure) * BINS)

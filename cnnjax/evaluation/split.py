@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnjax.core.arrays import Array, Batch, HostArray
 from cnnjax.core.errors import RunError
-from cnnjax.evaluation.metrics import summarise
+from cnnjax.evaluation.metrics import summarize
 
 
 def batches(count: int, batch_size: int) -> Iterator[tuple[HostArray, HostArray]]:
@@ -24,7 +24,7 @@ def batches(count: int, batch_size: int) -> Iterator[tuple[HostArray, HostArray]
 def evaluate_split(
     step: Callable[[Batch], Mapping[str, Array]], feed: Iterable[Batch], count: int
 ) -> dict[str, float | int | None]:
-    """Returns the means of `metrics.summarise` over all batches of `feed`; sums are added in float64.
+    """Returns the means of `metrics.summarize` over all batches of `feed`; sums are added in float64.
 
     Float32 would stop counting at 2^24.
 
@@ -41,7 +41,7 @@ def evaluate_split(
         for name, value in partial.items():
             totals[name] = totals.get(name, 0.0) + float(value)
     _check_count(totals["count"], count)
-    return summarise(totals)
+    return summarize(totals)
 
 
 def collect(step: Callable[[Batch], Any], feed: Iterable[Batch], count: int) -> Any:
@@ -74,4 +74,4 @@ def _one_ahead(step: Callable[[Batch], Any], feed: Iterable[Batch]) -> Iterator[
 
 def _check_count(counted: float, count: int) -> None:
     if counted != count or not count:
-        raise RunError(f"evaluation counted {counted:,.0f} of {count:,} pictures, so it gives no figures")
+        raise RunError(f"evaluation counted {counted:,.0f} of {count:,} images, so it gives no figures")

@@ -1,17 +1,17 @@
-"""The crops of a picture whose predictions evaluation averages."""
+"""The crops of an image whose predictions evaluation averages."""
 
 from collections.abc import Callable
 from typing import TypeAlias
 
 import jax.numpy as jnp
 
-from cnnjax.core.arrays import Array, centre
+from cnnjax.core.arrays import Array, center
 from cnnjax.core.registry import Registry, caller
 
 View: TypeAlias = Callable[[Array, tuple[int, int]], Array]
 
 VIEWS: Registry[View] = Registry("view")
-"""Names to f(images [N, H, W, C], (h, w)) -> [V, N, h, w, C], the centre first; pictures are at least h x w."""
+"""Names to f(images [N, H, W, C], (h, w)) -> [V, N, h, w, C], the center first; images are at least h x w."""
 
 
 def register_view(name: str) -> Callable[[View], View]:
@@ -22,30 +22,30 @@ def register_view(name: str) -> Callable[[View], View]:
 
 @VIEWS.add("single")
 def single(images: Array, size: tuple[int, int]) -> Array:
-    """Returns the centre crop as the only view."""
-    return _crop(images, size, *centre(images.shape[1:3], size))[None]
+    """Returns the center crop as the only view."""
+    return _crop(images, size, *center(images.shape[1:3], size))[None]
 
 
 @VIEWS.add("ten_crop")
 def ten_crop(images: Array, size: tuple[int, int]) -> Array:
-    """Returns the centre and the four corners, then the mirrors of these five.
+    """Returns the center and the four corners, then the mirrors of these five.
 
-    Krizhevsky et al. 2012, section 4.1, who average the ten predictions after the soft-max.
+    Krizhevsky et al. 2012, section 4.1, who average the ten predictions after the softmax.
     """
     bottom, right = images.shape[1] - size[0], images.shape[2] - size[1]
-    places = [centre(images.shape[1:3], size), (0, 0), (0, right), (bottom, 0), (bottom, right)]
+    places = [center(images.shape[1:3], size), (0, 0), (0, right), (bottom, 0), (bottom, right)]
     return _mirrored(jnp.stack([_crop(images, size, top, left) for top, left in places]))
 
 
 @VIEWS.add("flip")
 def flip(images: Array, size: tuple[int, int]) -> Array:
-    """Returns the centre crop and its mirror."""
+    """Returns the center crop and its mirror."""
     return _mirrored(single(images, size))
 
 
 @VIEWS.add("dense")
 def dense(images: Array, size: tuple[int, int]) -> Array:
-    """Returns the whole picture and its mirror, over whose map the head is moved (`Model.apply_dense`).
+    """Returns the whole image and its mirror, over whose map the head is moved (`Model.apply_dense`).
 
     Simonyan and Zisserman 2014, section 3.2. `size` is not needed.
     """
@@ -54,9 +54,9 @@ def dense(images: Array, size: tuple[int, int]) -> Array:
 
 @VIEWS.add("mirror_shift")
 def mirror_shift(images: Array, size: tuple[int, int]) -> Array:
-    """Returns the centre, the same a pixel up and left and a pixel down and right, then the mirrors of these three.
+    """Returns the center, the same a pixel up and left and a pixel down and right, then the mirrors of these three.
 
-    The edges are reflected. Jordan 2024 (arXiv 2404.00498, section 3.5) counts the centre twice.
+    The edges are reflected. Jordan 2024 (arXiv 2404.00498, section 3.5) counts the center twice.
     """
     middle = single(images, size)[0]
     wide = jnp.pad(middle, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")

@@ -2,13 +2,13 @@
 
     from cnnjax import explain
 
-    run = cnnjax.open_run("runs/own_pictures")
+    run = cnnjax.open_run("runs/own_images")
     found = explain.grad_cam(run, ["holiday.jpg"])    # found.overlays()[0] is uint8 [H, W, 3]
 
 pixels, cams               attributions: pure f(model, variables, images, targets) -> maps
 layers                     kernels of the first layer, maps of any        receptive, spans   fields of all layers
-ascent                     pictures that units answer to most             fixed       kernels that nobody learned
-pictures, drawing          in and out at a picture's own size             methods     all of them for an opened run
+ascent                     images that units answer to most             fixed       kernels that nobody learned
+images, drawing          in and out at an image's own size             methods     all of them for an opened run
 study                      the verb
 """
 

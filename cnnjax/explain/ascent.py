@@ -1,4 +1,4 @@
-"""Activation maximisation: the picture that a class, or a channel of a layer, answers to most."""
+"""Activation maximization: the image that a class, or a channel of a layer, answers to most."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from cnnjax.models.inside import look_inside
 
 
 @compiled("layer", "steps")
-def maximise(
+def maximize(
     model: Model,
     variables: Tree,
     units: Array,
@@ -27,21 +27,21 @@ def maximise(
     jitter: int | None = None,
     seed: int = 0,
 ) -> Array:
-    """Climbs from noise towards pictures that units answer to, by the gradient; without a check on it, that is noise.
+    """Climbs from noise towards images that units answer to, by the gradient; without a check on it, that is noise.
 
     Simonyan, Vedaldi and Zisserman 2014 (1312.6034), section 2; Mahendran and Vedaldi 2016 (1512.02017) for the total
     variation and the jitter that keep it smooth. Each step has the same length, so that the score's scale is no matter.
 
     Args:
       units: int [N]: classes or, with a layer, channels.
-      layer: its channels' means over the map are maximised; None: the class's logit.
-      low, high: normalised levels of black and of white, [C] or one for all; pictures stay between them.
+      layer: its channels' means over the map are maximized; None: the class's logit.
+      low, high: normalized levels of black and of white, [C] or one for all; images stay between them.
       rate: length of a step, root mean square, as a share of the range; it falls to zero in a half cosine.
       smoothness: weight of the total variation's gradient beside the score's.
-      jitter: pixels by which the picture is shifted at random each step; None: a sixteenth of its shorter side.
+      jitter: pixels by which the image is shifted at random each step; None: a sixteenth of its shorter side.
 
     Returns:
-      float32 [N, h, w, C], normalised.
+      float32 [N, h, w, C], normalized.
     """
     shape = (len(units), *model.input_size)
     reach = max(min(model.input_size[:2]) // 16, 1) if jitter is None else jitter
@@ -55,7 +55,7 @@ def maximise(
         return jnp.take_along_axis(values, units[:, None], 1).sum()
 
     def step(number: Array, images: Array) -> Array:
-        key = keys.key(seed, "maximise", number + 1)
+        key = keys.key(seed, "maximize", number + 1)
         shift = jax.random.randint(key, (2,), -reach, reach + 1)
         moved = jnp.roll(images, shift, (1, 2))
         uphill = _unit(jnp.roll(jax.grad(answer)(moved), -shift, (1, 2)))
@@ -63,17 +63,17 @@ def maximise(
         length = rate * (1 + jnp.cos(jnp.pi * number / steps)) / 2
         return jnp.clip(images + length * (high - low) * _unit(uphill), low, high)
 
-    noise = jax.random.normal(keys.key(seed, "maximise"), shape)
+    noise = jax.random.normal(keys.key(seed, "maximize"), shape)
     start = (low + high) / 2 + 0.05 * (high - low) * noise
     return lax.fori_loop(0, steps, step, start)
 
 
 def _unit(gradient: Array) -> Array:
-    """Scaled to a root mean square of 1 in each picture; zero stays zero."""
+    """Scaled to a root mean square of 1 in each image; zero stays zero."""
     size = jnp.sqrt(jnp.square(gradient).mean((1, 2, 3), keepdims=True))
     return gradient / jnp.maximum(size, 1e-20)
 
 
 def _variation(images: Array) -> Array:
-    """Sum of the squared differences of neighbours."""
+    """Sum of the squared differences of neighbors."""
     return sum(jnp.square(jnp.diff(images, axis=axis)).sum() for axis in (1, 2)) / 2  # type: ignore[return-value]

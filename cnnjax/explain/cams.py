@@ -26,14 +26,14 @@ def as_map(values: Array) -> Array:
 
 
 def has_map(shape: tuple[int, ...]) -> bool:
-    """Whether a layer that gives `shape` for a picture has more than one place."""
+    """Whether a layer that gives `shape` for an image has more than one place."""
     if len(shape) == 2:
         return shape[0] > 4 and shape[0] - isqrt(shape[0]) ** 2 in (0, 1)
     return len(shape) == 3 and shape[0] * shape[1] > 1
 
 
 def map_layers(model: Model) -> list[str]:
-    """The names of the layers that give maps or tokens, in the order of the net."""
+    """The names of the layers that give maps or tokens, in the order of the model."""
     return [name for name, shape in layers(model).items() if has_map(shape)]
 
 
@@ -131,7 +131,7 @@ def _with_gradient(model: Model, variables: Tree, images: Array, targets: Array,
 
 def _depends(model: Model, variables: Tree, images: Array, targets: Array, names: tuple[str, ...]) -> dict[str, bool]:
     shapes, rng = layers(model), np.random.default_rng(0)
-    # What a net begins with at zero, as a transformer's head, would hide from an untrained one what it depends on.
+    # What a model begins with at zero, as a transformer's head, would hide from an untrained one what it depends on.
     variables = jax.tree.map(
         lambda leaf: leaf if np.any(leaf) else rng.normal(scale=0.02, size=leaf.shape).astype(leaf.dtype), variables
     )

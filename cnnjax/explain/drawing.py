@@ -1,4 +1,4 @@
-"""From maps to pictures: overlays at a picture's own size, grids, and the sheet of all methods."""
+"""From maps to images: overlays at an image's own size, grids, and the sheet of all methods."""
 
 from collections.abc import Sequence
 from math import ceil, sqrt
@@ -9,29 +9,29 @@ import numpy as np
 
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.files import atomic
-from cnnjax.explain.pictures import Place
+from cnnjax.explain.images import Place
 from cnnjax.report.drawing import INK
 
 FOR, AGAINST = np.array([213, 94, 0], np.float32), np.array([0, 114, 178], np.float32)
-"""Vermilion and blue of Okabe and Ito, which colour-blind readers tell apart."""
+"""Vermilion and blue of Okabe and Ito, which color-blind readers tell apart."""
 TALLEST = 4.0
 """Heights for a width of a sheet's cells; a strip of paper would make it as long as a road."""
 UNSEEN = 0.35
-"""How bright a picture is drawn where the net does not look."""
+"""How bright an image is drawn where the model does not look."""
 
 
 def as_rgb(image: HostArray) -> HostArray:
-    """Returns uint8 [H, W, 3] of a picture: grey as it is, the first three of many bands, the mean of two."""
+    """Returns uint8 [H, W, 3] of an image: gray as it is, the first three of many bands, the mean of two."""
     if image.shape[2] >= 3:
         return image[:, :, :3]
     return np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
 
 
 def stretch(values: HostArray, place: Place, size: tuple[int, int]) -> HostArray:
-    """Lays a map [h, w] over a picture of `size`, bilinearly; NaN outside of its place.
+    """Lays a map [h, w] over an image of `size`, bilinearly; NaN outside of its place.
 
-    Pixel centres lie at halves, as in the resizing of the picture itself, so that a map of the input's own size falls
-    exactly on what the net saw.
+    Pixel centers lie at halves, as in the resizing of the image itself, so that a map of the input's own size falls
+    exactly on what the model saw.
     """
     top, left, bottom, right = place
     rows, inside_rows = _weights(values.shape[0], top, bottom, size[0])
@@ -55,33 +55,33 @@ def scaled(values: HostArray) -> HostArray:
 
 
 def overlay(original: HostArray, values: HostArray, place: Place, *, signed: bool = False) -> HostArray:
-    """Returns uint8 [H, W, 3]: the picture in grey, and over it what a map says, at the picture's own size.
+    """Returns uint8 [H, W, 3]: the image in gray, and over it what a map says, at the image's own size.
 
     Signed maps are vermilion where they speak for the class and blue where against it; others go from clear over red to
-    yellow. Where the net does not look, the picture is dark.
+    yellow. Where the model does not look, the image is dark.
     """
     found = stretch(values, place, original.shape[:2])
     seen = ~np.isnan(found)
     found = scaled(np.nan_to_num(found)) if seen.any() else np.zeros_like(found)
-    grey = as_rgb(original).astype(np.float32).mean(2, keepdims=True).repeat(3, 2)
+    gray = as_rgb(original).astype(np.float32).mean(2, keepdims=True).repeat(3, 2)
     if signed:
-        colour = np.where(found[..., None] > 0, FOR, AGAINST)
+        color = np.where(found[..., None] > 0, FOR, AGAINST)
     else:
         from matplotlib import colormaps
 
-        colour = 255 * colormaps["hot"](0.25 + 0.6 * found)[..., :3]
+        color = 255 * colormaps["hot"](0.25 + 0.6 * found)[..., :3]
     share = 0.85 * np.abs(found[..., None])
-    mixed = 0.75 * (1 - share) * grey + share * colour + 0.1 * (1 - share) * 255
-    return np.rint(np.where(seen[..., None], mixed, UNSEEN * grey)).astype(np.uint8)
+    mixed = 0.75 * (1 - share) * gray + share * color + 0.1 * (1 - share) * 255
+    return np.rint(np.where(seen[..., None], mixed, UNSEEN * gray)).astype(np.uint8)
 
 
 def tiles(maps: HostArray, *, most: int = 256, signed: bool = False) -> HostArray:
     """Returns a near-square grid of maps as uint8 [H, W, 3], each scaled by itself, with a pixel between them.
 
     Args:
-      maps: [K, h, w] in grey, or [K, h, w, 3] in colour.
+      maps: [K, h, w] in gray, or [K, h, w, 3] in color.
       most: more maps than this are represented by those that vary most, in their order.
-      signed: zero is middle grey; otherwise a map goes from black to white.
+      signed: zero is middle gray; otherwise a map goes from black to white.
     """
     maps = np.asarray(maps, np.float32)
     if len(maps) > most:
@@ -105,7 +105,7 @@ def tiles(maps: HostArray, *, most: int = 256, signed: bool = False) -> HostArra
 
 
 def enlarged(image: HostArray, side: int = 512) -> HostArray:
-    """Repeats the pixels of a small picture a whole number of times, so that its longer side comes near `side`."""
+    """Repeats the pixels of a small image a whole number of times, so that its longer side comes near `side`."""
     times = max(side // max(image.shape[:2]), 1)
     return image.repeat(times, 0).repeat(times, 1)
 
@@ -118,10 +118,10 @@ def sheet(
     labels: Sequence[str] = (),
     by_cell: bool = False,
 ) -> None:
-    """Writes a table of pictures as PNG.
+    """Writes a table of images as PNG.
 
     Args:
-      titles: one over each column or, with by_cell, one over each picture.
+      titles: one over each column or, with by_cell, one over each image.
       labels: one at each row, or none.
     """
     from matplotlib.figure import Figure  # not pyplot: no backend is chosen and no window is kept

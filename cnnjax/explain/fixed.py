@@ -1,4 +1,4 @@
-"""The filters that are not learned: what a 3 x 3 kernel makes of a picture, from identity to Sobel."""
+"""The filters that are not learned: what a 3 x 3 kernel makes of an image, from identity to Sobel."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ FILTERS: dict[str, HostArray] = {
     for name, rows, divisor in (
         ("identity", [[0, 0, 0], [0, 1, 0], [0, 0, 0]], 1),
         ("edge, diagonal", [[1, 0, -1], [0, 0, 0], [-1, 0, 1]], 1),
-        ("edge, 4 neighbours", [[0, 1, 0], [1, -4, 1], [0, 1, 0]], 1),
-        ("edge, 8 neighbours", [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], 1),
+        ("edge, 4 neighbors", [[0, 1, 0], [1, -4, 1], [0, 1, 0]], 1),
+        ("edge, 8 neighbors", [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], 1),
         ("sharpen", [[0, -1, 0], [-1, 5, -1], [0, -1, 0]], 1),
         ("box blur", [[1, 1, 1], [1, 1, 1], [1, 1, 1]], 9),
         ("Gaussian blur", [[1, 2, 1], [2, 4, 2], [1, 2, 1]], 16),
@@ -28,20 +28,20 @@ FILTERS: dict[str, HostArray] = {
         ("Sobel, down", [[-1, -2, -1], [0, 0, 0], [1, 2, 1]], 1),
     )
 }
-"""Kernels [3, 3]; a net cross-correlates, so they are applied as they are written, not turned by 180 degrees."""
+"""Kernels [3, 3]; a model cross-correlates, so they are applied as they are written, not turned by 180 degrees."""
 
 SOBEL = "Sobel, both"
 """The length of the two Sobel filters' values as a vector."""
 
 
 def filtered(image: HostArray) -> dict[str, HostArray]:
-    """Applies each of FILTERS to each channel of a picture, and joins both Sobel filters.
+    """Applies each of FILTERS to each channel of an image, and joins both Sobel filters.
 
     Args:
       image: uint8 [H, W, C].
 
     Returns:
-      uint8 [H, W, C] by name, values clipped to 0-255; beyond its edge the picture goes on with its last pixels.
+      uint8 [H, W, C] by name, values clipped to 0-255; beyond its edge the image goes on with its last pixels.
     """
     pixels = jnp.pad(jnp.asarray(image, jnp.float32), ((1, 1), (1, 1), (0, 0)), mode="edge")
     bands = jnp.moveaxis(pixels, 2, 0)[..., None]
@@ -51,22 +51,22 @@ def filtered(image: HostArray) -> dict[str, HostArray]:
 
 
 def draw_filters(path: str | Path, to: str | Path) -> Path:
-    """Writes a grid of what the fixed filters make of a picture file, as PNG.
+    """Writes a grid of what the fixed filters make of an image file, as PNG.
 
     Raises:
-      UserError: a folder, no whole picture, or another ending than .png.
+      UserError: a folder, no whole image, or another ending than .png.
     """
     path, to = Path(path), Path(to)
     if path.is_dir():
-        raise UserError(f"{path} is a folder; name a picture file")
+        raise UserError(f"{path} is a folder; name an image file")
     if to.suffix.lower() != ".png" or to.is_dir():
         raise UserError(f"--to={to} does not end in .png; name a PNG file for the grid")
     files.require_folder(to.parent, "--to")
     rule = DataConfig()
     try:
         image = decode.decode(read_file(path, rule.max_bytes), rule, str(path), None)
-    except decode.BadPictureError as error:
-        raise UserError(f"{path} is no whole picture ({error.reason}); name a picture file") from None
+    except decode.BadImageError as error:
+        raise UserError(f"{path} is no whole image ({error.reason}); name an image file") from None
     found = {name: drawing.as_rgb(values) for name, values in filtered(image).items()}
     columns = 5
     names = list(found)

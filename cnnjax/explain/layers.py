@@ -1,4 +1,4 @@
-"""What a net consists of, as pictures: the kernels of its first layer, and the map of each channel of a layer."""
+"""What a model consists of, as images: the kernels of its first layer, and the map of each channel of a layer."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +15,7 @@ from cnnjax.models.inside import check_layer, layers, look_inside
 def first_filters(model: Model, variables: Tree) -> HostArray:
     """Returns the kernels of the first layer that has any, float32 [K, h, w, C].
 
-    Where it is a dense layer that sees the picture itself, a unit's weights are a picture of the input's size.
+    Where it is a dense layer that sees the image itself, a unit's weights are an image of the input's size.
     """
     params = trees.flatten(variables["params"])
     for name in layers(model):
@@ -28,7 +28,7 @@ def first_filters(model: Model, variables: Tree) -> HostArray:
         if kernel.shape[0] == np.prod(model.input_size):
             return kernel.T.reshape(-1, *model.input_size)
         break
-    raise UserError(f"{model.name} has no first layer whose weights lie over the picture; leave filters out")
+    raise UserError(f"{model.name} has no first layer whose weights lie over the image; leave filters out")
 
 
 def feature_maps(model: Model, variables: Tree, images: Array, layer: str) -> Array:

@@ -1,4 +1,4 @@
-"""The attributions by name, and any of them for an opened run and pictures of any size."""
+"""The attributions by name, and any of them for an opened run and images of any size."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from cnnjax.core.arrays import Array, HostArray, Tree
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
 from cnnjax.explain import ascent, cams, drawing, pixels
+from cnnjax.explain import images as reading
 from cnnjax.explain import layers as inner
-from cnnjax.explain import pictures as reading
-from cnnjax.explain.pictures import Pictures
+from cnnjax.explain.images import Images
 from cnnjax.models import Model
 from cnnjax.models.inside import check_layer, layers, open_up
 from cnnjax.optim import losses
@@ -48,120 +48,120 @@ METHODS = {
 }
 
 TOGETHER = 16
-"""Pictures that are explained at once."""
+"""Images that are explained at once."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a method says of some pictures.
+    """What a method says of some images.
 
     Attributes:
-      maps: float32 [N, a, b], over what the net sees of each picture.
-      classes: the class of each picture that was asked about.
+      maps: float32 [N, a, b], over what the model sees of each image.
+      classes: the class of each image that was asked about.
     """
 
     method: str
-    pictures: Pictures
+    images: Images
     maps: HostArray
     classes: tuple[str, ...]
 
     def at_own_size(self) -> list[HostArray]:
-        """Returns float32 [H, W] for each picture at its own size; NaN where the net does not look."""
-        pairs = zip(self.maps, self.pictures.places, self.pictures.originals, strict=True)
+        """Returns float32 [H, W] for each image at its own size; NaN where the model does not look."""
+        pairs = zip(self.maps, self.images.places, self.images.originals, strict=True)
         return [drawing.stretch(values, place, original.shape[:2]) for values, place, original in pairs]
 
     def overlays(self) -> list[HostArray]:
-        """Returns uint8 [H, W, 3] for each picture, at its own size."""
+        """Returns uint8 [H, W, 3] for each image, at its own size."""
         signed = METHODS[self.method].signed
-        pairs = zip(self.pictures.originals, self.maps, self.pictures.places, strict=True)
+        pairs = zip(self.images.originals, self.maps, self.images.places, strict=True)
         return [drawing.overlay(original, values, place, signed=signed) for original, values, place in pairs]
 
 
 class Explainer:
-    """An opened run, its net opened up: in float32 and layer by layer."""
+    """An opened run, its model opened up: in float32 and layer by layer."""
 
     def __init__(self, run: Run):
         self.run, self.variables = run, run.variables
         self.model: Model = open_up(run.model)
 
-    def scores(self, pictures: Pictures) -> HostArray:
-        """Returns probabilities float32 [N, K] of the centre views."""
-        parts = [_logits(self.model, self.variables, images) for images, _ in _chunks(pictures.images, pictures.images)]
-        logits = jnp.concatenate(parts)[: len(pictures)]
+    def scores(self, images: Images) -> HostArray:
+        """Returns probabilities float32 [N, K] of the center views."""
+        parts = [_logits(self.model, self.variables, arrays) for arrays, _ in _chunks(images.images, images.images)]
+        logits = jnp.concatenate(parts)[: len(images)]
         return np.asarray(losses.probabilities(logits, self.run.config.train.loss))
 
     def targets(self, scores: HostArray, class_name: str | None = None) -> HostArray:
-        """Returns int [N]: the class of this name, or the likeliest of each picture."""
+        """Returns int [N]: the class of this name, or the likeliest of each image."""
         return scores.argmax(1) if class_name is None else np.full(len(scores), self.run.index(class_name))
 
     def attribute(
-        self, method: str, pictures: Pictures, targets: HostArray | None = None, layer: str | None = None
+        self, method: str, images: Images, targets: HostArray | None = None, layer: str | None = None
     ) -> Explanation:
-        """Explains read pictures; see the function `attribute`."""
+        """Explains read images; see the function `attribute`."""
         if method not in METHODS:
             raise UserError(f"unknown method {method}{nearest(method, METHODS)}")
-        wanted = jnp.asarray(self.targets(self.scores(pictures)) if targets is None else targets)
+        wanted = jnp.asarray(self.targets(self.scores(images)) if targets is None else targets)
         options: dict[str, Any] = {}
         if METHODS[method].layered:
-            options["layer"] = self.layer(pictures, wanted, layer, method)
+            options["layer"] = self.layer(images, wanted, layer, method)
         if method == "integrated_gradients":
             options["baseline"] = reading.black_and_white(self.run)[0]
-        chunks = _chunks(pictures.images, wanted)
+        chunks = _chunks(images.images, wanted)
         found = [METHODS[method].maps(self.model, self.variables, *chunk, **options) for chunk in chunks]
-        maps = np.concatenate(found)[: len(pictures)]
-        return Explanation(method, pictures, maps, tuple(self.run.classes[i] for i in np.asarray(wanted)))
+        maps = np.concatenate(found)[: len(images)]
+        return Explanation(method, images, maps, tuple(self.run.classes[i] for i in np.asarray(wanted)))
 
-    def layer(self, pictures: Pictures, targets: Array, layer: str | None, method: str = "grad_cam") -> str:
-        """The layer that is asked for, held against those there are, or the net's default."""
+    def layer(self, images: Images, targets: Array, layer: str | None, method: str = "grad_cam") -> str:
+        """The layer that is asked for, held against those there are, or the model's default."""
         if layer is None:
-            return "features" if method == "cam" else self._default_layer(pictures, targets)
+            return "features" if method == "cam" else self._default_layer(images, targets)
         check_layer(self.model, layer)
         if not cams.has_map(layers(self.model)[layer]):
             names = ", ".join(cams.map_layers(self.model))
             raise UserError(f"{layer} of {self.model.name} gives no map; take one of {names}")
         return layer
 
-    def _default_layer(self, pictures: Pictures, targets: Array) -> str:
-        return cams.default_layer(self.model, self.variables, pictures.images, targets)
+    def _default_layer(self, images: Images, targets: Array) -> str:
+        return cams.default_layer(self.model, self.variables, images.images, targets)
 
-    def maximise(self, class_names: list[str], **options: Any) -> HostArray:
-        """Returns uint8 [N, h, w, C], the pictures that the classes answer to most; see ascent.maximise."""
+    def maximize(self, class_names: list[str], **options: Any) -> HostArray:
+        """Returns uint8 [N, h, w, C], the images that the classes answer to most; see ascent.maximize."""
         units = jnp.array([self.run.index(name) for name in class_names])
         return self._climb(units, None, options)
 
-    def maximise_channels(self, layer: str, channels: Any, **options: Any) -> HostArray:
+    def maximize_channels(self, layer: str, channels: Any, **options: Any) -> HostArray:
         """The same for channels of a layer."""
         check_layer(self.model, layer)
         return self._climb(jnp.asarray(channels), layer, options)
 
     def _climb(self, units: Array, layer: str | None, options: dict[str, Any]) -> HostArray:
         low, high = reading.black_and_white(self.run)
-        found = ascent.maximise(self.model, self.variables, units, layer, low=low, high=high, **options)
+        found = ascent.maximize(self.model, self.variables, units, layer, low=low, high=high, **options)
         return np.asarray(jnp.rint(255 * (found - low) / (high - low))).astype(np.uint8)
 
 
 def attribute(
-    run: Run, pictures: Any, method: str = "grad_cam", *, layer: str | None = None, class_name: str | None = None
+    run: Run, images: Any, method: str = "grad_cam", *, layer: str | None = None, class_name: str | None = None
 ) -> Explanation:
-    """Says which parts of pictures speak for a class.
+    """Says which parts of images speak for a class.
 
     Args:
       run: as `cnnjax.open_run` gives it.
-      pictures: paths of picture files, or uint8 arrays [H, W, C] of any size.
+      images: paths of image files, or uint8 arrays [H, W, C] of any size.
       method: one of METHODS.
       layer: for the class activation maps; None: the last one with a map.
-      class_name: None: the likeliest of each picture.
+      class_name: None: the likeliest of each image.
 
     Raises:
-      UserError: no such method, layer or class, or no whole picture.
+      UserError: no such method, layer or class, or no whole image.
     """
-    explainer, read = Explainer(run), reading.from_files(run, pictures)
+    explainer, read = Explainer(run), reading.from_files(run, images)
     return explainer.attribute(method, read, explainer.targets(explainer.scores(read), class_name), layer)
 
 
-def feature_maps(run: Run, pictures: Any, layer: str) -> HostArray:
-    """Returns what a layer gives for pictures, float32 [N, a, b, C]."""
-    explainer, read = Explainer(run), reading.from_files(run, pictures)
+def feature_maps(run: Run, images: Any, layer: str) -> HostArray:
+    """Returns what a layer gives for images, float32 [N, a, b, C]."""
+    explainer, read = Explainer(run), reading.from_files(run, images)
     return np.asarray(inner.feature_maps(explainer.model, explainer.variables, read.images, layer))
 
 
@@ -177,7 +177,7 @@ def _logits(model: Model, variables: Tree, images: Array) -> Array:
 
 
 def _chunks(images: Array, targets: Array) -> Iterator[tuple[Array, Array]]:
-    """Pieces of one size, the last filled up by the last picture, so that nothing is compiled twice."""
+    """Pieces of one size, the last filled up by the last image, so that nothing is compiled twice."""
     size = min(TOGETHER, len(images))
     for start in range(0, len(images), size):
         rows = np.minimum(np.arange(start, start + size), len(images) - 1)

@@ -1,7 +1,7 @@
 """Attribution to pixels, by the gradient of a class's score (plain, guided, integrated, smoothed) or by covering up.
 
-Each is f(model, variables, images, targets, ...) -> float32 [N, h, w], compiled once a net and shape. `model` is as
-`models.inside.open_up` gives it, images are normalised [N, h, w, C], targets int [N] are classes.
+Each is f(model, variables, images, targets, ...) -> float32 [N, h, w], compiled once a model and shape. `model` is as
+`models.inside.open_up` gives it, images are normalized [N, h, w, C], targets int [N] are classes.
 """
 
 import functools
@@ -24,16 +24,16 @@ def compiled(*constants: str) -> Callable[[Any], Any]:
 
 
 def score(logits: Array, targets: Array) -> Array:
-    """Returns the logit of each picture's target, [N]; one output for two classes counts for 1 and against 0."""
+    """Returns the logit of each image's target, [N]; one output for two classes counts for 1 and against 0."""
     if logits.shape[1] == 1:
         return jnp.where(targets == 1, logits[:, 0], -logits[:, 0])
     return jnp.take_along_axis(logits, targets[:, None], 1)[:, 0]
 
 
 def by_pixels(model: Model, variables: Tree, images: Array, targets: Array, guided: bool = False) -> Array:
-    """Returns the gradient of the scores by the values of the pictures, [N, h, w, C]."""
+    """Returns the gradient of the scores by the values of the images, [N, h, w, C]."""
 
-    def total(images: Array) -> Array:  # no picture acts on another's score, so the sum has the gradients of all
+    def total(images: Array) -> Array:  # no image acts on another's score, so the sum has the gradients of all
         return score(look_inside(model, variables, images, guided=guided)[0], targets).sum()
 
     return jax.grad(total)(images)
@@ -52,8 +52,8 @@ def saliency(model: Model, variables: Tree, images: Array, targets: Array) -> Ar
 def guided_backprop(model: Model, variables: Tree, images: Array, targets: Array) -> Array:
     """Saliency with a backward pass that drops negative gradients at each activation.
 
-    Springenberg et al. 2015 (1412.6806), section 3.4. It shows edges that the net can see more than reasons of the
-    class: Adebayo et al. 2018 (1810.03292) find nearly the same picture with random weights in the upper layers.
+    Springenberg et al. 2015 (1412.6806), section 3.4. It shows edges that the model can see more than reasons of the
+    class: Adebayo et al. 2018 (1810.03292) find nearly the same image with random weights in the upper layers.
     """
     return jnp.abs(by_pixels(model, variables, images, targets, guided=True)).max(-1)
 
@@ -62,13 +62,13 @@ def guided_backprop(model: Model, variables: Tree, images: Array, targets: Array
 def integrated_gradients(
     model: Model, variables: Tree, images: Array, targets: Array, baseline: Array | float = 0.0, steps: int = 64
 ) -> Array:
-    """The gradients along the straight way from a baseline to the picture, times that way; positive speaks for it.
+    """The gradients along the straight way from a baseline to the image, times that way; positive speaks for it.
 
     Sundararajan, Taly and Yan 2017 (1703.01365), equation 3, by the midpoint rule. Complete: the map's sum is the score
-    of the picture less that of the baseline.
+    of the image less that of the baseline.
 
     Args:
-      baseline: [h, w, C] or what broadcasts to it, the picture without a content, normalised; 0: the mean level.
+      baseline: [h, w, C] or what broadcasts to it, the image without a content, normalized; 0: the mean level.
       steps: points on the way.
     """
     way = images - baseline
@@ -91,13 +91,13 @@ def smoothgrad(
     draws: int = 32,
     seed: int = 0,
 ) -> Array:
-    """Saliency, its gradient averaged over pictures with noise: what flickers from pixel to pixel cancels out.
+    """Saliency, its gradient averaged over images with noise: what flickers from pixel to pixel cancels out.
 
     Smilkov et al. 2017 (1706.03825), section 3.
 
     Args:
-      noise: standard deviation, as a share of each picture's range; the paper finds 0.1 to 0.2 best.
-      draws: noisy copies of each picture.
+      noise: standard deviation, as a share of each image's range; the paper finds 0.1 to 0.2 best.
+      draws: noisy copies of each image.
     """
     deviation = noise * (images.max((1, 2, 3), keepdims=True) - images.min((1, 2, 3), keepdims=True))
 
@@ -119,16 +119,16 @@ def occlusion(
     stride: int | None = None,
     fill: float = 0.0,
 ) -> Array:
-    """The score that a grey square takes away, at each pixel the mean over the squares that cover it.
+    """The score that a gray square takes away, at each pixel the mean over the squares that cover it.
 
-    Zeiler and Fergus 2014 (1311.2901), section 4.2, who draw the probability that is left; a soft-max near 1 hides what
+    Zeiler and Fergus 2014 (1311.2901), section 4.2, who draw the probability that is left; a softmax near 1 hides what
     its logit shows. Negative where the cover helps.
 
     Args:
-      images: normalised, [N, h, w, C].
-      window: side of the square; None: a seventh of the picture's shorter side.
-      stride: of its places; None: half a window. The last row and column of squares end with the picture.
-      fill: normalised level of the square; 0 is the mean.
+      images: normalized, [N, h, w, C].
+      window: side of the square; None: a seventh of the image's shorter side.
+      stride: of its places; None: half a window. The last row and column of squares end with the image.
+      fill: normalized level of the square; 0 is the mean.
 
     Returns:
       float32 [N, h, w].

@@ -1,4 +1,4 @@
-"""Receptive fields: which pixels a unit of an inner layer can see, calculated from the net's operations."""
+"""Receptive fields: which pixels a unit of an inner layer can see, calculated from the model's operations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ class Field:
 
     Attributes:
       shape: (height, width) of the layer's map; (1, 1) where it is none.
-      picture: (height, width) of the model's input.
+      image: (height, width) of the model's input.
     """
 
     shape: tuple[int, int]
-    picture: tuple[int, int]
+    image: tuple[int, int]
     spans: tuple[Span, Span]
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) that a unit sees, in pixels, as if the picture had no end."""
+        """(height, width) that a unit sees, in pixels, as if the image had no end."""
         return self.spans[0].high - self.spans[0].low + 1, self.spans[1].high - self.spans[1].low + 1
 
     @property
@@ -41,12 +41,11 @@ class Field:
         return self.spans[0].jump, self.spans[1].jump
 
     def box(self, row: int | None = None, column: int | None = None) -> Box:
-        """The pixels that a unit sees of the picture; None: of the middle one."""
+        """The pixels that a unit sees of the image; None: of the middle one."""
         unit = [side // 2 if i is None else i for side, i in zip(self.shape, (row, column), strict=True)]
         low = [max(span.jump * i + span.low, 0) for span, i in zip(self.spans, unit, strict=True)]
         high = [
-            min(span.jump * i + span.high + 1, side)
-            for span, i, side in zip(self.spans, unit, self.picture, strict=True)
+            min(span.jump * i + span.high + 1, side) for span, i, side in zip(self.spans, unit, self.image, strict=True)
         ]
         return low[0], low[1], high[0], high[1]
 
@@ -54,7 +53,7 @@ class Field:
 def receptive_fields(model: Model) -> dict[str, Field]:
     """Returns the field of every layer, calculated.
 
-    Never too small; too large only where an operation looks at the picture in no fixed grid, such as the rows of
+    Never too small; too large only where an operation looks at the image in no fixed grid, such as the rows of
     tokens of a transformer, each of which counts as seeing everything.
     """
     shapes = layers(model)

@@ -1,7 +1,7 @@
-"""What each value of a traced net sees of the picture, carried from operation to operation.
+"""What each value of a traced model sees of the image, carried from operation to operation.
 
-Along either side of the picture, unit i of a map sees the pixels jump i + low ... jump i + high. These three numbers
-pass through the net's operations, whatever its branches; no weight is needed and nothing computed.
+Along either side of the image, unit i of a map sees the pixels jump i + low ... jump i + high. These three numbers
+pass through the model's operations, whatever its branches; no weight is needed and nothing computed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True)
 class Span:
-    """What the units along one side of a value see of one side of the picture.
+    """What the units along one side of a value see of one side of the image.
 
     Attributes:
       axis: of the value; None: all its units see the same, and `jump` is 0.
-      low, high: the first and the last pixel that unit 0 sees, outside of the picture too.
+      low, high: the first and the last pixel that unit 0 sees, outside of the image too.
     """
 
     axis: int | None
@@ -39,7 +39,7 @@ class Span:
 
 
 Sight: TypeAlias = tuple[Span, Span] | None
-"""What a value sees of the picture's height and width; None: it does not depend on the picture."""
+"""What a value sees of the image's height and width; None: it does not depend on the image."""
 
 
 def walk(jaxpr: Any, seen: Sequence[Sight]) -> list[Sight]:

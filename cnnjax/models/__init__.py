@@ -1,8 +1,8 @@
-"""Stage 3, models: normalised images -> logits; before it: augment, after it: the losses of optim.
+"""Stage 3, models: normalized images -> logits; before it: augment, after it: the losses of optim.
 
-model (what the rest of the library sees: create_model and Model), base (nets and their registry), blocks and norm (the
-layers), initialisers, cards, plain (nets written in one line), one file per family, summary (the table of layers). The
-only importer of flax. Importing this package fills the registry.
+model (what the rest of the library sees: create_model and Model), base (models and their registry), blocks and norm
+(the layers), initializers, cards, plain (models written in one line), one file per family, summary (the table of
+layers). The only importer of flax. Importing this package fills the registry.
 """
 
 from cnnjax.models import airbench as airbench
@@ -23,7 +23,6 @@ from cnnjax.models import mnasnet as mnasnet
 from cnnjax.models import mobilenet as mobilenet
 from cnnjax.models import nasnet as nasnet
 from cnnjax.models import nin as nin
-from cnnjax.models import picture_net as picture_net
 from cnnjax.models import plain as plain
 from cnnjax.models import pnasnet as pnasnet
 from cnnjax.models import polynet as polynet
@@ -34,6 +33,7 @@ from cnnjax.models import resnet_v2 as resnet_v2
 from cnnjax.models import senet as senet
 from cnnjax.models import shufflenet as shufflenet
 from cnnjax.models import small as small
+from cnnjax.models import small_cnn as small_cnn
 from cnnjax.models import squeezenet as squeezenet
 from cnnjax.models import vgg as vgg
 from cnnjax.models import vit as vit
@@ -47,4 +47,4 @@ from cnnjax.models.cards import Paper as Paper
 from cnnjax.models.model import Model as Model
 from cnnjax.models.model import create_model as create_model
 from cnnjax.models.summary import Summary as Summary
-from cnnjax.models.summary import summarise as summarise
+from cnnjax.models.summary import summarize as summarize

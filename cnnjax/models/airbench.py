@@ -1,7 +1,7 @@
-"""airbench94, the net of the fastest CIFAR-10 trainings (Jordan 2024, arXiv 2404.00498, section 3).
+"""airbench94, the model of the fastest CIFAR-10 trainings (Jordan 2024, arXiv 2404.00498, section 3).
 
 2 x 2 whitening, then three groups of two convolutions, GELU throughout, the largest value of the last map, one dense
-layer. Its norms have no scale, its convolutions no bias, and what the first layer does comes from the pictures.
+layer. Its norms have no scale, its convolutions no bias, and what the first layer does comes from the images.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, convolve
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import TORCH, Init
+from cnnjax.models.initializers import TORCH, Init
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import MaxPool, max_pool
 
@@ -27,7 +27,7 @@ weights are so many times smaller and what they give so many times larger, which
 
 
 class Whitening(nn.Module):
-    """A convolution by the eigenvectors of the pictures' patches, each scaled to variance 1, and by their negatives.
+    """A convolution by the eigenvectors of the images' patches, each scaled to variance 1, and by their negatives.
 
     Jordan 2024, section 3.2, after Page 2019. The kernel is no parameter: the first batch in training fixes it, among
     the statistics; until then it passes pixels as they are.
@@ -61,7 +61,7 @@ class Whitening(nn.Module):
         patches = jnp.concatenate([inputs[:, i : i + height, j : j + width] for i, j in corners], -1)
         rows = patches.reshape(-1, patches.shape[-1]).astype(jnp.float32)
         values, vectors = jnp.linalg.eigh(rows.T @ rows / len(rows))
-        # None is negative but by rounding, which pictures of one colour and of high levels make larger than eps.
+        # None is negative but by rounding, which images of one color and of high levels make larger than eps.
         return vectors / jnp.sqrt(jnp.maximum(values, 0) + self.eps)
 
 

@@ -1,4 +1,4 @@
-"""AlexNet: the two-tower net of 2012 and the one-tower net of 2014.
+"""AlexNet: the two-tower model of 2012 and the one-tower model of 2014.
 
 Layers are named as in Caffe's copy, conv1 to fc8.
 """
@@ -10,7 +10,7 @@ from flax import linen as nn
 from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Conv, Dense, Dropout, Flatten, ReLU
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import TORCH, gaussian
+from cnnjax.models.initializers import TORCH, gaussian
 from cnnjax.models.norm import LRN
 from cnnjax.models.pooling import AdaptiveAvgPool, MaxPool
 
@@ -28,7 +28,7 @@ class AlexNetTwoTower(Sequential):
     """Krizhevsky, Sutskever and Hinton 2012: 60,965,224 parameters.
 
     The towers, one on each of two GPUs, see each other in conv3 and the dense layers only: two groups in conv2, conv4
-    and conv5. The paper says 224 x 224 pictures, which its own sizes contradict; padding conv1 by 2 gives its 55 x 55.
+    and conv5. The paper says 224 x 224 images, which its own sizes contradict; padding conv1 by 2 gives its 55 x 55.
     Weights N(0, 0.01); biases 1 where the paper has them so, to start the ReLUs on their open side.
     """
 
@@ -71,7 +71,7 @@ class AlexNetTwoTower(Sequential):
 class AlexNet(Sequential):
     """Krizhevsky 2014 as torchvision has it: one tower, no LRN, 61,100,840 parameters.
 
-    Dropout stands before the dense layers, and pictures of other sizes are averaged to the same 6 x 6 map.
+    Dropout stands before the dense layers, and images of other sizes are averaged to the same 6 x 6 map.
     """
 
     def layers(self) -> dict[str, nn.Module]:

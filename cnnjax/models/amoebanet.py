@@ -1,7 +1,7 @@
 """AmoebaNet: cells found by evolution in which the oldest of the population dies.
 
 The cells are those of the authors' code (github.com/tensorflow/tpu, models/official/amoeba_net); D is in no table of
-the paper. Some widths become odd in the stem (190: 47 and 95); a factorised reduction then has one channel less, where
+the paper. Some widths become odd in the stem (190: 47 and 95); a factorized reduction then has one channel less, where
 that code, as published, refuses.
 """
 

@@ -1,7 +1,7 @@
-"""What a net is made of here, and the registry of nets.
+"""What a model is made of here, and the registry of models.
 
-A net is a Flax module with `features` (images -> what the last layers see) and `head` (that -> logits). A variant is a
-row of a table over one such module, registered with its card. models/model.py makes a Model of it.
+A model is a Flax module with `features` (images -> what the last layers see) and `head` (that -> logits). A variant is
+a row of a table over one such module, registered with its card. models/model.py makes a Model of it.
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ from cnnjax.models.pooling import AdaptiveAvgPool, GlobalAvgPool
 class Classifier(nn.Module, kw_only=True):
     """Images [N, H, W, C] -> logits [N, num_classes]; a family defines `features` and `head`.
 
-    In training a net may also sow logits of auxiliary heads into the collection "auxiliary" (see `auxiliary`), and may
-    define `extra_loss(images, features, targets)` -> float32 [N], which is added to the loss of each picture.
+    In training a model may also sow logits of auxiliary heads into the collection "auxiliary" (see `auxiliary`), and
+    may define `extra_loss(images, features, targets)` -> float32 [N], which is added to the loss of each image.
 
     Attributes:
       remat: `chain` keeps no more than its ends and the results of convolutions and matrix products; the backward
@@ -82,7 +82,7 @@ def _keep_products(primitive: Any, *_: Any, **__: Any) -> bool:
 
 
 class Sequential(Classifier):
-    """A net whose layers stand in one row, written as the table of its paper.
+    """A model whose layers stand in one row, written as the table of its paper.
 
     `features` ends where the map is flattened or pooled to a fixed size: before the first Flatten, GlobalAvgPool or
     AdaptiveAvgPool.
@@ -123,7 +123,7 @@ class Sequential(Classifier):
 
 @dataclass
 class Entry:
-    """A registered net: `build(num_classes=...)` makes the module; `home` is the Python module that registered it."""
+    """A registered model: `build(num_classes=...)` makes the module; `home` is the Python module that registered it."""
 
     build: Callable[..., nn.Module]
     card: Card
@@ -148,7 +148,7 @@ Build = TypeVar("Build", bound=Callable[..., nn.Module])
 def register_model(
     name: str, *, input_size: tuple[int, int, int] | None = None, **card: Any
 ) -> Callable[[Build], Build]:
-    """Registers a net, one's own too: @register_model("mine", input_size=(32, 32, 3)) on a Flax module class.
+    """Registers a model, one's own too: @register_model("mine", input_size=(32, 32, 3)) on a Flax module class.
 
     Args:
       name: what config.model.name calls it; registering the same class again (a cell run twice) replaces it.

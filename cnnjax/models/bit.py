@@ -1,7 +1,7 @@
-"""Big Transfer: pre-activated ResNets that need no batch, being normalised by groups and by their weights.
+"""Big Transfer: pre-activated ResNets that need no batch, being normalized by groups and by their weights.
 
-Names are timm's; the engine is that of resnet_v2.py. GroupNorm after convolutions whose kernels are standardised each
-time they are used replaces BatchNorm, so a net trained on 4096 pictures a step can be fine-tuned on a few.
+Names are timm's; the engine is that of resnet_v2.py. GroupNorm after convolutions whose kernels are standardized each
+time they are used replaces BatchNorm, so a model trained on 4096 images a step can be fine-tuned on a few.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import register_model
 from cnnjax.models.blocks import Conv
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE_OUT, gaussian
+from cnnjax.models.initializers import HE_OUT, gaussian
 from cnnjax.models.norm import GroupNorm
 from cnnjax.models.resnet_v2 import ResNetV2, Row
 

@@ -1,8 +1,8 @@
-"""The layers that nets are made of.
+"""The layers that models are made of.
 
-Every layer is called as layer(inputs, train) and computes in the dtype of its inputs, so a net becomes bfloat16 by
-casting the pictures once; parameters stay float32. Biases, scales and gates meet the map in float32, since their
-gradient is a sum over the batch: added up in bfloat16, 1,922,000 ones are 16,128. Pictures are [N, H, W, C], kernels
+Every layer is called as layer(inputs, train) and computes in the dtype of its inputs, so a model becomes bfloat16 by
+casting the images once; parameters stay float32. Biases, scales and gates meet the map in float32, since their
+gradient is a sum over the batch: added up in bfloat16, 1,922,000 ones are 16,128. Images are [N, H, W, C], kernels
 [height, width, inputs / groups, outputs]. Padding is written in pixels, never "SAME": at stride 2 that pads on other
 sides than PyTorch does.
 """
@@ -17,7 +17,7 @@ from flax import linen as nn
 
 from cnnjax.core.arrays import Array
 from cnnjax.models.convolution import convolve
-from cnnjax.models.initialisers import HE, Init
+from cnnjax.models.initializers import HE, Init
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.padding import Padding, Pair, pair
 from cnnjax.models.sums import broadcast_channels, image_means
@@ -53,7 +53,7 @@ class Conv(nn.Module):
         return outputs
 
     def standing_for(self, kernel: Array) -> Array:
-        """What the pictures are convolved with: the parameter itself, or what a subclass makes of it."""
+        """What the images are convolved with: the parameter itself, or what a subclass makes of it."""
         return kernel
 
 
@@ -87,7 +87,7 @@ class Flatten(nn.Module):
 
 
 class ReLU(nn.Module):
-    """max(x, 0); when a step asks for it, notes which channels or units some picture of the batch switched on."""
+    """max(x, 0); when a step asks for it, notes which channels or units some image of the batch switched on."""
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
@@ -141,10 +141,10 @@ class Dropout(nn.Dropout):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: in training a share of the pictures skips the branch, the rest of it is scaled up.
+    """Stochastic depth: in training a share of the images skips the branch, the rest of it is scaled up.
 
     Huang et al. 2016 (1603.09382), in the form of Larsson et al. 2017 (1605.07648) and EfficientNet: the draw is per
-    picture and survivors are divided by 1 - rate, so that evaluation is left as it is.
+    image and survivors are divided by 1 - rate, so that evaluation is left as it is.
     """
 
     rate: float

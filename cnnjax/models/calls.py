@@ -1,4 +1,4 @@
-"""What happens while a net is traced: which module is called with what, and whether anything is left of the picture."""
+"""What happens while a model is traced: which module is called with what, and whether anything is left of the image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Call:
     """One call of a module.
 
     Attributes:
-      path: of the module in the net.
+      path: of the module in the model.
       kind: its class.
       before, after: shapes of its first input, () where that is no array, and of its first output.
       leaf: it calls no other module.
@@ -35,7 +35,7 @@ class Calls:
     """Interceptor for nn.intercept_methods that lists the calls in the order in which they begin.
 
     Raises:
-      Empty: a picture has shrunk to no pixels, which XLA lets pass without a word.
+      Empty: an image has shrunk to no pixels, which XLA lets pass without a word.
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 A capsule is a vector: its direction says how a thing looks, its length whether it is there. The paper and its authors'
 code (github.com/Sarasra/models) differ in places, and here the paper counts: primary capsules are squashed as they are
-(the code first divides them by 32, a soft-max without information), class capsules have no bias, and the margin loss is
+(the code first divides them by 32, a softmax without information), class capsules have no bias, and the margin loss is
 the sum over the classes (the code takes half the mean, which makes the reconstruction weigh 20 times as much).
 """
 
@@ -17,7 +17,7 @@ from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, ReLU
 from cnnjax.models.cards import Paper
 from cnnjax.models.convolution import convolve
-from cnnjax.models.initialisers import GLOROT
+from cnnjax.models.initializers import GLOROT
 
 PAPER = Paper("S. Sabour, N. Frosst, G. E. Hinton", 2017, "Dynamic Routing Between Capsules", arxiv="1710.09829")
 
@@ -48,7 +48,7 @@ def route(votes: Array, iterations: int) -> Array:
     Returns:
       The class capsules v, [N, classes, atoms].
     """
-    # The first soft-max is of zeros; written out, it would keep XLA busy for seconds, folding a constant.
+    # The first softmax is of zeros; written out, it would keep XLA busy for seconds, folding a constant.
     capsules, agreement = squash(votes.sum(2) / votes.shape[1]), jnp.float32(0)
     for _ in range(iterations - 1):
         agreement += jnp.einsum("nkia,nka->nki", votes, capsules)
@@ -91,22 +91,22 @@ class ClassCapsules(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Draws the picture from its class capsule: 512, 1024, then as many logistic units as there are pixels."""
+    """Draws the image from its class capsule: 512, 1024, then as many logistic units as there are pixels."""
 
     @nn.compact
-    def __call__(self, capsules: Array, picture: tuple[int, ...]) -> Array:
+    def __call__(self, capsules: Array, image: tuple[int, ...]) -> Array:
         values = nn.relu(Dense(512, name="fc1")(capsules))
         values = nn.relu(Dense(1024, name="fc2")(values))
-        values = Dense(prod(picture), initial=GLOROT, name="fc3")(values)
-        return jax.nn.sigmoid(values).reshape(-1, *picture)
+        values = Dense(prod(image), initial=GLOROT, name="fc3")(values)
+        return jax.nn.sigmoid(values).reshape(-1, *image)
 
 
-@register_model("capsnet", paper=PAPER, accuracy="MNIST test error 0.25 %, with pictures shifted by up to 2 pixels")
+@register_model("capsnet", paper=PAPER, accuracy="MNIST test error 0.25 %, with images shifted by up to 2 pixels")
 class CapsNet(Classifier):
     """8,215,568 parameters at 28 x 28, of which the decoder, which only trains, has 1,411,344.
 
     `features` are the class capsules end to end, and `head` has no parameters: its outputs are their lengths, 0 .. 1,
-    which the loss "margin" is made for. Pictures must be in 0 .. 1 (config.augment.normalize=unit), since the decoder's
+    which the loss "margin" is made for. Images must be in 0 .. 1 (config.augment.normalize=unit), since the decoder's
     pixels are.
     """
 
@@ -133,7 +133,7 @@ class CapsNet(Classifier):
         return lengths(features.reshape(len(features), self.num_classes, -1))
 
     def extra_loss(self, images: Array, features: Array, targets: Array) -> Array:
-        """The error of the picture as the decoder draws it from the target's capsule alone, float32 [N]."""
+        """The error of the image as the decoder draws it from the target's capsule alone, float32 [N]."""
         capsules = features.reshape(len(features), self.num_classes, -1) * targets[..., None]
         drawn = self.decoder(capsules.reshape(features.shape), images.shape[1:])
         return self.reconstruction * jnp.square(drawn - images.astype(drawn.dtype)).sum((1, 2, 3))

@@ -1,7 +1,7 @@
-"""What a model says about itself: the pictures it wants, where it was published and what it reached there.
+"""What a model says about itself: the images it wants, where it was published and what it reached there.
 
-Two tables lie beside this file. published.csv has each variant's exact counts, multiply-adds and the reference that its
-name means; weights.csv the published weights that the bridge loads, with the pictures that they need and their
+Two tables lie beside this file. published.csv has each variant's exact counts, MACs and the reference that its
+name means; weights.csv the published weights that the bridge loads, with the images that they need and their
 accuracy on ImageNet's validation set.
 """
 
@@ -21,7 +21,7 @@ Resize = Literal["center", "squash"]
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a net was published.
+    """Where a model was published.
 
     Attributes:
       arxiv: the identifier, such as 1404.5997; None for what is not there.
@@ -40,7 +40,7 @@ class Weights:
     Attributes:
       source: whose file it is: torchvision, timm, keras or cadene.
       tag: what the source calls it, such as IMAGENET1K_V2.
-      top1, top5: percent of ImageNet's validation set, one centre crop.
+      top1, top5: percent of ImageNet's validation set, one center crop.
       side: of the square input that this was measured at.
       crop: input side / resized side.
       resize: which sides are.
@@ -68,7 +68,7 @@ class Published:
       classes, side: for which the counts hold.
       params: trainable ones, auxiliary heads included where the reference has them.
       statistics: running means and variances.
-      macs: multiply-adds of convolutions and dense layers for one picture.
+      macs: MACs of convolutions and dense layers for one image.
     """
 
     family: str
@@ -87,14 +87,14 @@ class Published:
 
 @dataclass(frozen=True)
 class Card:
-    """One model's card; models never normalise, the pipeline reads here how to.
+    """One model's card; models never normalize, the pipeline reads here how to.
 
     Attributes:
       input_size: (height, width, channels) the model was published for.
       num_classes: what it tells apart when nobody says otherwise.
       family: the file that holds it, for lists and tables.
       mean, std: per channel, in levels of 0-255; None: those of the training set at hand.
-      interpolation: how pictures are resized in evaluation.
+      interpolation: how images are resized in evaluation.
       crop: input side / resized side in evaluation.
       resize: which sides are resized in evaluation.
       accuracy: the published result in words.
@@ -116,7 +116,7 @@ class Card:
     weights: tuple[Weights, ...] = ()
 
 
-NORMALISE = {
+NORMALIZE = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "half": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     "half128": ((128.0, 128.0, 128.0), (128.0, 128.0, 128.0)),
@@ -140,7 +140,7 @@ ALSO = {
     "vit_large_patch32_224": "vit_l_32", "vit_huge_patch14_224": "vit_h_14",
 }
 # fmt: on
-"""What the library that is not their reference calls the same nets."""
+"""What the library that is not their reference calls the same models."""
 
 
 def card(name: str, *, paper: Paper | None = None, weights: tuple[Weights, ...] | None = None, **changes: Any) -> Card:
@@ -190,7 +190,7 @@ def published() -> Mapping[str, Published]:
 
 @functools.cache
 def aliases() -> Mapping[str, str]:
-    """What torchvision and timm call the nets that have another name here: {"vit_base_patch16_224": "vit_b_16"}."""
+    """What torchvision and timm call the models that have another name here: {"vit_base_patch16_224": "vit_b_16"}."""
     names = {row.reference.partition(" ")[2]: name for name, row in published().items()}
     return {alias: name for alias, name in (names | ALSO).items() if alias and alias not in published()}
 
@@ -200,7 +200,7 @@ def published_weights() -> Mapping[str, tuple[Weights, ...]]:
     """The rows of weights.csv by name; first those of the reference, its default, and those for the published size."""
     found: dict[str, list[tuple[tuple[bool, ...], Weights]]] = {}
     for row in _table("weights.csv"):
-        mean, std = NORMALISE[row["normalise"]]
+        mean, std = NORMALIZE[row["normalize"]]
         weights = Weights(
             row["source"],
             row["tag"],

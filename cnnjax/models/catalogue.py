@@ -7,7 +7,7 @@ from cnnjax.core.registry import nearest
 from cnnjax.models.base import MODELS
 from cnnjax.models.cards import aliases
 from cnnjax.models.model import create_model
-from cnnjax.models.summary import summarise
+from cnnjax.models.summary import summarize
 
 
 def catalogue(text: str = "", *, max_params: int | None = None, max_macs: int | None = None) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def _row(name: str) -> dict[str, Any]:
     if card.published:
         params, macs = card.published.params, card.published.macs
     else:  # one's own and the smallest, which are quickly traced
-        table = summarise(create_model(name))
+        table = summarize(create_model(name))
         params, macs = table.params, table.macs
     weights = [
         {"source": one.source, "tag": one.tag, "top1": one.top1, "top5": one.top5, "input": one.side}
@@ -64,7 +64,7 @@ def _row(name: str) -> dict[str, Any]:
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The list as the table of docs/models.md."""
     lines = [
-        "| name | parameters | multiply-adds | input | top-1 | top-5 | weights | paper |",
+        "| name | parameters | MACs | input | top-1 | top-5 | weights | paper |",
         "| --- | ---: | ---: | --- | ---: | ---: | --- | --- |",
     ]
     family = None
@@ -80,7 +80,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def published() -> list[dict[str, Any]]:
-    """Name, operations, parameters and top-1 of the published nets, by weights of the input size that is counted."""
+    """Name, operations, parameters and top-1 of the published models, by weights of the input size that is counted."""
     rows = []
     for row in catalogue():
         fitting = [one for one in row["weights"] if one["input"] == row["input_size"][0]]

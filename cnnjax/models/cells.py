@@ -202,7 +202,7 @@ OPERATIONS: Mapping[str, Callable[..., Operation]] = {
 }
 
 
-# ---------------------------------------------------------------- cells, and the net of them
+# ---------------------------------------------------------------- cells, and the model of them
 
 States: TypeAlias = tuple[Array | None, Array]
 """The farther input of a cell, None for the first, and the nearer."""
@@ -215,7 +215,7 @@ class Cell(nn.Module):
       stride: 2 where the cell halves the map; the steps that take an input do that.
       larger: the farther input has twice the side of the nearer.
       skip: the farther input is handed on in place of the nearer.
-      drop_path: share of the pictures for which an operation is left out in training.
+      drop_path: share of the images for which an operation is left out in training.
     """
 
     plan: Plan
@@ -259,7 +259,7 @@ class CellNet(Classifier):
 
     Attributes:
       drop_path: of the last cell, earlier ones in proportion to their depth: Zoph et al.'s ScheduledDropPath without
-        its rise over the training. It is 0 unless `create_model(drop_path=0.3)` sets that of their large net; Liu et
+        its rise over the training. It is 0 unless `create_model(drop_path=0.3)` sets that of their large model; Liu et
         al. have 0.4.
     """
 

@@ -15,7 +15,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, DropPath, activation
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import gaussian
+from cnnjax.models.initializers import gaussian
 from cnnjax.models.norm import LayerNorm
 from cnnjax.models.pooling import GlobalAvgPool
 from cnnjax.models.sums import broadcast_channels
@@ -54,7 +54,7 @@ NETS = {
 class ConvNeXtBlock(nn.Module):
     """x + gamma * fc2(gelu(fc1(norm(conv_dw(x))))); Liu et al. 2022, figure 4.
 
-    The layer scale `gamma` (Touvron et al. 2021, 2103.17239) begins at 1e-6: a fresh net is a chain of identities.
+    The layer scale `gamma` (Touvron et al. 2021, 2103.17239) begins at 1e-6: a fresh model is a chain of identities.
     """
 
     drop_path: float
@@ -75,7 +75,7 @@ class ConvNeXt(Classifier):
     """Four stages, before each a LayerNorm and a patch convolution (in the stem the other way round).
 
     Attributes:
-      drop_path: share of the pictures that skip the last block; from 0 at the first it grows linearly.
+      drop_path: share of the images that skip the last block; from 0 at the first it grows linearly.
     """
 
     row: Row

@@ -1,6 +1,6 @@
 """DenseNet: each layer of a block sees the maps of all layers before it and adds a few of its own.
 
-Huang et al. 2016; names are torchvision's. Each block is rematerialised as a whole (`remat`), so that its convolutions'
+Huang et al. 2016; names are torchvision's. Each block is rematerialized as a whole (`remat`), so that its convolutions'
 outputs are kept and none of the ever wider maps put together from them: "memory-efficient DenseNets" (Pleiss et al.
 2017, 1707.06990).
 """
@@ -15,7 +15,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, Dropout, ReLU
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE, TORCH, Init
+from cnnjax.models.initializers import HE, TORCH, Init
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import AvgPool, GlobalAvgPool, MaxPool
 
@@ -32,7 +32,7 @@ class Row:
       depths: layers in each dense block.
       growth: maps that each layer adds.
       stem: maps of the first convolution.
-      cifar: that is a 3x3, not a 7x7 with a max-pool; pictures of 32 x 32.
+      cifar: that is a 3x3, not a 7x7 with a max-pool; images of 32 x 32.
       bottleneck: a 1x1 to four times the growth before each 3x3 ("B").
       compression: share of the maps that are left between blocks ("C").
     """
@@ -69,7 +69,7 @@ class DenseLayer(nn.Module):
     """[x, H(x)]: norm, ReLU and 3x3, with the bottleneck norm, ReLU and 1x1 before them; section 3.
 
     Dropout stands behind the last convolution; its rate is 0 unless `create_model(dropout=0.2)` sets what the paper has
-    where pictures are not augmented.
+    where images are not augmented.
     """
 
     row: Row

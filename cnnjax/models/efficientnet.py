@@ -1,6 +1,6 @@
 """EfficientNet (B0 to B7, L2) and EfficientNetV2 (B0 to B3, S, M, L, XL).
 
-B0 scaled in width, depth and picture size at once. Two copies of the trained nets exist whose weights have the same
+B0 scaled in width, depth and image size at once. Two copies of the trained models exist whose weights have the same
 shapes and fit no other: TensorFlow's own pads strided convolutions behind and has an epsilon of 1e-3, torchvision's and
 timm's pad on both sides, with 1e-5 up to B4. A name means the copy that published.csv tells; with the library before
 it, torchvision/efficientnet_b0 or timm/efficientnet_v2_s, the other one.
@@ -12,7 +12,7 @@ from functools import partial
 
 from cnnjax.models.base import register_model
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE_OUT, UNIFORM_OUT
+from cnnjax.models.initializers import HE_OUT, UNIFORM_OUT
 from cnnjax.models.inverted_residual import InvertedResidualNet, Stage, Style, round_channels
 
 EFFICIENTNET = Paper(
@@ -108,7 +108,7 @@ class Row:
     paper: Paper = EFFICIENTNET
 
     def build(self) -> partial[InvertedResidualNet]:
-        """The net without its number of classes; channels are rounded to multiples of 8, repeats up."""
+        """The model without its number of classes; channels are rounded to multiples of 8, repeats up."""
 
         def wide(channels: int) -> int:
             return round_channels(channels * self.width, self.lowest)

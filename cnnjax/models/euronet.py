@@ -3,7 +3,7 @@
 from functools import partial
 
 from cnnjax.models.base import register_model
-from cnnjax.models.initialisers import GLOROT
+from cnnjax.models.initializers import GLOROT
 from cnnjax.models.plain import Plain
 
 PATTERN = (
@@ -17,5 +17,5 @@ register_model(
     input_size=(64, 64, 13),
     num_classes=10,
     family="euronet",
-    accuracy="EuroSAT, 13 bands, 27,000 pictures split 4 to 1: 98.3 % of the validation set, loss 0.06",
+    accuracy="EuroSAT, 13 bands, 27,000 images split 4 to 1: 98.3 % of the validation set, loss 0.06",
 )(partial(Plain, pattern=PATTERN, initial=GLOROT))

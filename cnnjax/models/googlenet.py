@@ -1,6 +1,6 @@
 """GoogLeNet (Inception v1): as the paper has it, and as torchvision's weights need it.
 
-Names are torchvision's. Its net has BatchNorm where the paper has LRN and biases, and 3x3 kernels where the paper has
+Names are torchvision's. Its model has BatchNorm where the paper has LRN and biases, and 3x3 kernels where the paper has
 5x5 (known as a mistake, kept since the weights were trained so).
 """
 
@@ -15,7 +15,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, ConvNorm, Dense, Dropout, Flatten, ReLU
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE, TORCH, Init, gaussian
+from cnnjax.models.initializers import HE, TORCH, Init, gaussian
 from cnnjax.models.norm import LRN
 from cnnjax.models.pooling import AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool
 
@@ -103,9 +103,9 @@ class Inception(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """Logits from the middle of the net, for training; Szegedy et al. 2014, section 5.
+    """Logits from the middle of the model, for training; Szegedy et al. 2014, section 5.
 
-    The paper's 5x5 pool of stride 3 gives 4 x 4 of the 14 x 14 positions of a 224 x 224 picture.
+    The paper's 5x5 pool of stride 3 gives 4 x 4 of the 14 x 14 positions of a 224 x 224 image.
     """
 
     num_classes: int

@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from cnnjax.core.arrays import Array
 from cnnjax.models.blocks import Conv, ConvNorm, activation
-from cnnjax.models.initialisers import HE, Init
+from cnnjax.models.initializers import HE, Init
 from cnnjax.models.pooling import AvgPool, MaxPool
 
 POOLS: dict[str, Callable[..., nn.Module]] = {
@@ -90,7 +90,7 @@ class Mixed(nn.Module):
 class ResidualMixed(Mixed):
     """relu(x + scale * branches(x)), the branches brought to the depth of x by a 1x1 convolution without norm.
 
-    Szegedy et al. 2016 (1602.07261), section 3.3: unscaled, nets with over 1000 filters "died" early in the training.
+    Szegedy et al. 2016 (1602.07261), section 3.3: unscaled, models with over 1000 filters "died" early in the training.
     """
 
     scale: float = 1.0

@@ -10,7 +10,7 @@ from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Dense, Dropout
 from cnnjax.models.inception import Mixed, ResidualMixed, layer, stem
 from cnnjax.models.inception_v4 import PAPER
-from cnnjax.models.initialisers import TORCH
+from cnnjax.models.initializers import TORCH
 from cnnjax.models.pooling import GlobalAvgPool
 
 MIXED_5B = {

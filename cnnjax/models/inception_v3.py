@@ -1,4 +1,4 @@
-"""Inception-v3: large kernels factorised into small ones and into rows and columns.
+"""Inception-v3: large kernels factorized into small ones and into rows and columns.
 
 Names are torchvision's. PyTorch's libraries count the zeros around the map in the means of the pooling branches, which
 the authors' code and keras/inception_v3 do not. That and timm/inception_v3 have no auxiliary head, as the weights that
@@ -14,7 +14,7 @@ from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Dense, Dropout
 from cnnjax.models.cards import Paper
 from cnnjax.models.inception import Mixed, layer, stem
-from cnnjax.models.initialisers import TORCH, gaussian
+from cnnjax.models.initializers import TORCH, gaussian
 from cnnjax.models.pooling import AdaptiveAvgPool, AvgPool, GlobalAvgPool
 
 PAPER = Paper(
@@ -26,7 +26,7 @@ PAPER = Paper(
 
 
 def figure_5(pooled: int, pool: str) -> Mixed:
-    """5x5 kernels as two 3x3, but for one branch that kept its 5x5 in all copies of the net."""
+    """5x5 kernels as two 3x3, but for one branch that kept its 5x5 in all copies of the model."""
     return Mixed(
         {
             "branch1x1": "1x1 64",
@@ -62,7 +62,7 @@ def figure_7(pool: str) -> Mixed:
 
 
 class AuxiliaryHead(nn.Module):
-    """Logits from the 17 x 17 map (section 4); a smaller one, of pictures under 299, is brought to 5 x 5 instead."""
+    """Logits from the 17 x 17 map (section 4); a smaller one, of images under 299, is brought to 5 x 5 instead."""
 
     num_classes: int
 

@@ -1,6 +1,6 @@
 """Inception-v4: the modules of v3, more of them and all of one kind alike.
 
-Modules are numbered as v3's are; timm, whose net this is, only counts them.
+Modules are numbered as v3's are; timm, whose model this is, only counts them.
 """
 
 from flax import linen as nn
@@ -9,7 +9,7 @@ from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Dense, Dropout
 from cnnjax.models.cards import Paper
 from cnnjax.models.inception import Mixed, stem
-from cnnjax.models.initialisers import TORCH
+from cnnjax.models.initializers import TORCH
 from cnnjax.models.pooling import GlobalAvgPool
 
 PAPER = Paper(

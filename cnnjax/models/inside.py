@@ -1,6 +1,6 @@
-"""The inner layers of a net: their names, what they give, and what depends on them, without a change to the net.
+"""The inner layers of a model: their names, what they give, and what depends on them, without a change to the model.
 
-The calls of modules are watched while the net is traced, so everything here works on any Flax module that
+The calls of modules are watched while the model is traced, so everything here works on any Flax module that
 `create_model` takes. A layer is called as `cnnjax summary` calls it, "layer1_0.conv2"; its second call in one pass (a
 ReLU that a block uses twice) is "layer1_0.relu#2"; "features" is what the head sees.
 """
@@ -21,12 +21,12 @@ from cnnjax.models.model import Model, create_model
 
 
 def open_up(model: Model) -> Model:
-    """The same net in float32 and without remat, whose inner layers no outer function may see."""
+    """The same model in float32 and without remat, whose inner layers no outer function may see."""
     return create_model(model.name, model.num_classes, input_size=model.input_size)
 
 
 def layers(model: Model) -> dict[str, tuple[int, ...]]:
-    """Returns the shape that each layer gives for one picture, in the order of their ends."""
+    """Returns the shape that each layer gives for one image, in the order of their ends."""
     watch = _Watch(lambda name: True)
     spec = jax.ShapeDtypeStruct((1, *model.input_size), jnp.float32)
 
@@ -40,7 +40,7 @@ def layers(model: Model) -> dict[str, tuple[int, ...]]:
 
 
 def check_layer(model: Model, name: str) -> None:
-    """Raises UserError, with the nearest name and the list of all, unless the net has a layer of this name."""
+    """Raises UserError, with the nearest name and the list of all, unless the model has a layer of this name."""
     known = layers(model)
     if name not in known:
         close = nearest(name, known)
@@ -57,15 +57,15 @@ def look_inside(
     added: Mapping[str, Array] | None = None,
     guided: bool = False,
 ) -> tuple[Array, dict[str, Array]]:
-    """Evaluates a net and tells what its inner layers gave; traceable.
+    """Evaluates a model and tells what its inner layers gave; traceable.
 
     Args:
       model: as `open_up` gives it.
-      images: float [N, H, W, C], normalised.
+      images: float [N, H, W, C], normalized.
       names: of layers.
       added: to the outputs of layers, by name; the gradient by a zero that is added is that by the layer itself.
       guided: every activation layer of models.blocks passes only positive gradients back (Springenberg et al. 2015,
-        1412.6806, section 3.4); a plain `nn.relu` in one's own net is no layer and passes all.
+        1412.6806, section 3.4); a plain `nn.relu` in one's own model is no layer and passes all.
 
     Returns:
       Logits float32 [N, K], and the outputs by name.

@@ -1,4 +1,4 @@
-"""Inverted residual blocks, and the net that is a row of them: MobileNetV2 and V3, MnasNet, EfficientNet.
+"""Inverted residual blocks, and the model that is a row of them: MobileNetV2 and V3, MnasNet, EfficientNet.
 
 Stages are numbered as in EfficientNetV2's table 4, the stem 0 and the last convolution by the number behind the last
 stage of blocks; the parts of a block are called as timm calls them.
@@ -13,7 +13,7 @@ from flax import linen as nn
 from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier
 from cnnjax.models.blocks import Conv, ConvNorm, Dense, Dropout, DropPath, SqueezeExcite, activation
-from cnnjax.models.initialisers import HE, HE_OUT, Init
+from cnnjax.models.initializers import HE, HE_OUT, Init
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.padding import Padding
 from cnnjax.models.pooling import GlobalAvgPool
@@ -21,10 +21,10 @@ from cnnjax.models.pooling import GlobalAvgPool
 
 @dataclass(frozen=True)
 class Style:
-    """What the layers of a net have in common.
+    """What the layers of a model have in common.
 
     Attributes:
-      activation: behind every normalised convolution but the last of a block.
+      activation: behind every normalized convolution but the last of a block.
       squeeze, gate: the two activations of squeeze and excitation.
       same: pads by TensorFlow's rule, else kernel // 2 pixels on every side.
       eps, momentum: of BatchNorm.
@@ -68,7 +68,7 @@ class InvertedResidual(nn.Module):
     Attributes:
       inputs, inner, outputs: channels before, inside and after.
       reduced: width inside squeeze and excitation; 0: no gate.
-      drop_path: the chance that a picture skips the branch in training.
+      drop_path: the chance that an image skips the branch in training.
     """
 
     inputs: int

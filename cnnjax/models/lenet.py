@@ -17,7 +17,7 @@ from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Conv, Dense, Flatten, ReLU
 from cnnjax.models.cards import Paper
 from cnnjax.models.convolution import convolve
-from cnnjax.models.initialisers import Init, Initialiser
+from cnnjax.models.initializers import Init, Initializer
 from cnnjax.models.pooling import MaxPool
 
 PAPER = Paper(
@@ -83,12 +83,12 @@ DIGITS = """
 
 
 def table(text: str) -> HostArray:
-    """Reads a drawing: bool [pictures, height, width], pictures side by side."""
+    """Reads a drawing: bool [images, height, width], images side by side."""
     rows = [[[mark in "X#" for mark in row] for row in line.split()] for line in text.split("\n") if line.strip()]
     return np.asarray(rows).swapaxes(0, 1)
 
 
-def within(fan_in: int | HostArray) -> Initialiser:
+def within(fan_in: int | HostArray) -> Initializer:
     """Uniform in +-2.4 / fan-in (appendix A), which may differ along the last axis."""
 
     def draw(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
@@ -109,9 +109,9 @@ class Squashing(nn.Module):
 
 
 class Frame(nn.Module):
-    """Puts a frame of so many pixels around the picture, 28 x 28 to 32 x 32.
+    """Puts a frame of so many pixels around the image, 28 x 28 to 32 x 32.
 
-    It repeats the picture's edge and is not zero, so that it is background however the pictures were normalised.
+    It repeats the image's edge and is not zero, so that it is background however the images were normalized.
     """
 
     width: int
@@ -173,7 +173,7 @@ class Distance(nn.Module):
 class LeNet1998(Sequential):
     """The form of the paper: 60,000 trainable parameters, which is its own count.
 
-    C1, C3 and C5 are convolutions, S2 and S4 sub-sample, F6 is a picture of 7 x 12 pixels that the outputs compare with
+    C1, C3 and C5 are convolutions, S2 and S4 sub-sample, F6 is an image of 7 x 12 pixels that the outputs compare with
     each class' own. All are squashed but the outputs.
     """
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from cnnjax.models.base import register_model
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE_OUT, UNIFORM_OUT, Init
+from cnnjax.models.initializers import HE_OUT, UNIFORM_OUT, Init
 from cnnjax.models.inverted_residual import InvertedResidualNet, Stage, Style, round_channels
 
 MNASNET = Paper(

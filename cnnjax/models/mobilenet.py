@@ -13,7 +13,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import ConvNorm, Dense, Dropout, activation
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import GLOROT, HE_OUT, gaussian
+from cnnjax.models.initializers import GLOROT, HE_OUT, gaussian
 from cnnjax.models.inverted_residual import InvertedResidual, InvertedResidualNet, Stage, Style, round_channels
 from cnnjax.models.padding import Padding
 from cnnjax.models.pooling import GlobalAvgPool
@@ -242,6 +242,6 @@ NETS: dict[str, tuple[Paper, partial[Any]]] = {
 for name, (paper, net) in NETS.items():
     register_model(name, paper=paper)(net)
 
-# For 32 x 32 pictures, whose map after the stem and the second stage is still 32 x 32.
+# For 32 x 32 images, whose map after the stem and the second stage is still 32 x 32.
 CIFAR_V2 = v2(1.0, (ROWS_V2[0], replace(ROWS_V2[1], stride=1), *ROWS_V2[2:]), stem_stride=1)
 register_model("mobilenet_v2_cifar", paper=V2)(CIFAR_V2)

@@ -26,10 +26,10 @@ class Forward(NamedTuple):
     Attributes:
       logits: float32 [N, num_classes].
       batch_stats: the updated running statistics.
-      observed: with `observe`, and if the net has ReLU layers of models.blocks, {"dead_relu": share of their units (of
-        a map: channels) that no picture and no position of the batch switches on}.
+      observed: with `observe`, and if the model has ReLU layers of models.blocks, {"dead_relu": share of their units
+        (of a map: channels) that no image and no position of the batch switches on}.
       auxiliary: logits of auxiliary heads, each float32 [N, num_classes]; their losses count `auxiliary_weight` times.
-      extra: float32 [N], what the net itself adds to the loss of each picture (a reconstruction), or None.
+      extra: float32 [N], what the model itself adds to the loss of each image (a reconstruction), or None.
     """
 
     logits: Array
@@ -40,7 +40,7 @@ class Forward(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What one picture's way through a net tells.
+    """What one image's way through a model tells.
 
     Attributes:
       logits, variables: their shapes.
@@ -56,12 +56,12 @@ class Trace(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """A net at one input size and number of classes: pure functions over {"params": ..., "batch_stats": ...}.
+    """A model at one input size and number of classes: pure functions over {"params": ..., "batch_stats": ...}.
 
     Attributes:
       input_size: (height, width, channels).
       dtype: of the computation; parameters and statistics are float32, and so is all that comes out.
-      dropout: the rate of every dropout layer; None: the net's own.
+      dropout: the rate of every dropout layer; None: the model's own.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Model:
     dropout: float | None = None
 
     def init(self, key: Array) -> Tree:
-        """Draws the parameters; "batch_stats" is empty where the net keeps none."""
+        """Draws the parameters; "batch_stats" is empty where the model keeps none."""
         return _both(jax.jit(lambda key: self._trace(key)[1])(key))
 
     def draw(self, key: Array, paths: Collection[str]) -> dict[str, Array]:
@@ -98,11 +98,11 @@ class Model:
         key: Array | None = None,
         method: Literal["__call__", "features", "head"] = "__call__",
     ) -> Array:
-        """Evaluates the net.
+        """Evaluates the model.
 
         Args:
-          images: float [N, H, W, C], normalised; for method "head" what "features" gave.
-          train: draws dropout from `key` and normalises by the batch, without updating statistics.
+          images: float [N, H, W, C], normalized; for method "head" what "features" gave.
+          train: draws dropout from `key` and normalizes by the batch, without updating statistics.
 
         Returns:
           Logits float32 [N, num_classes], or the features.
@@ -112,10 +112,10 @@ class Model:
         return outputs.astype(jnp.float32)
 
     def apply_dense(self, variables: Tree, images: Array) -> Array:
-        """Evaluates the net on pictures of any size, at every place where its head fits on their map.
+        """Evaluates the model on images of any size, at every place where its head fits on their map.
 
         Simonyan and Zisserman 2014, arXiv:1409.1556, section 3.2: the dense layers become convolutions, and the logits
-        of all places are averaged. Moving the head over the map is the same, and serves any net whose features are one.
+        of all places are averaged. Moving the head over the map is the same, and serves any model with a map.
 
         Args:
           images: float [N, H, W, C], at least of the input size.
@@ -124,13 +124,13 @@ class Model:
           Logits float32 [N, num_classes].
 
         Raises:
-          UserError: the features are no map that grows with the picture.
+          UserError: the features are no map that grows with the image.
         """
         black = jax.ShapeDtypeStruct((1, *self.input_size), jnp.float32)
         window = jax.eval_shape(functools.partial(self.apply, variables, method="features"), black).shape
         no_map = UserError(
-            f"{self.name} cannot be moved over a larger picture, since its features are no map of it; "
-            "config.evaluate.views=dense is for nets of convolutions with pooling or dense layers behind them"
+            f"{self.name} cannot be moved over a larger image, since its features are no map of it; "
+            "config.evaluate.views=dense is for models of convolutions with pooling or dense layers behind them"
         )
         try:
             features = self.apply(variables, images, method="features")
@@ -140,9 +140,9 @@ class Model:
             raise no_map
         if features.shape[1] < window[1] or features.shape[2] < window[2]:
             raise UserError(
-                f"the map that {self.name} makes of {images.shape[1]} x {images.shape[2]} pictures is "
+                f"the map that {self.name} makes of {images.shape[1]} x {images.shape[2]} images is "
                 f"{features.shape[1]} x {features.shape[2]}, but its head takes {window[1]} x {window[2]}; give larger "
-                "pictures"
+                "images"
             )
         rows, columns = (side - place + 1 for side, place in zip(features.shape[1:3], window[1:3], strict=True))
         places = jnp.stack(jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij"), -1).reshape(-1, 2)
@@ -159,7 +159,7 @@ class Model:
         """The forward pass of a training step: dropout on, batch statistics used and updated, auxiliary heads run.
 
         Args:
-          targets: float32 [N, num_classes], for nets that have an extra loss; None: it is left out.
+          targets: float32 [N, num_classes], for models that have an extra loss; None: it is left out.
           observe: see Forward.observed.
         """
         mutable = ["batch_stats", "auxiliary", *(["observed"] if observe else [])]
@@ -173,7 +173,7 @@ class Model:
     def embed(self, variables: Tree, images: Array) -> Array:
         """Returns what the last layer with a kernel sees, averaged over positions, float32 [N, F].
 
-        That is where the net has told the pictures apart but not yet named them.
+        That is where the model has told the images apart but not yet named them.
         """
         seen: list[Array] = []
 
@@ -212,7 +212,7 @@ class Model:
 
     @property
     def auxiliary_weight(self) -> float:
-        """Weight of each auxiliary head's loss; the net's own says, or GoogLeNet's 0.3."""
+        """Weight of each auxiliary head's loss; the model's own says, or GoogLeNet's 0.3."""
         return float(getattr(self.module, "auxiliary_weight", 0.3))
 
     def _run(
@@ -242,7 +242,7 @@ class Model:
             return self.module.apply(variables, inputs, method=call, **options)
 
     def _trace(self, key: Array) -> tuple[Array, Tree]:
-        """Logits of one black picture, and fresh variables."""
+        """Logits of one black image, and fresh variables."""
 
         def call(module: Any, images: Array) -> Array:
             return module.head(module.features(images, train=False), train=False)
@@ -255,7 +255,7 @@ class Model:
 
     @functools.cached_property
     def trace(self) -> Trace:
-        """The net by shape only; found once, since a deep one takes a second."""
+        """The model by shape only; found once, since a deep one takes a second."""
         calls = Calls()
         with nn.intercept_methods(calls):
             traced = jax.make_jaxpr(lambda key: self._trace(key), return_shape=True)
@@ -268,7 +268,7 @@ class Model:
 
     @functools.cached_property
     def solitary(self) -> bool:
-        """Whether a picture's way through the net in training depends neither on others of the batch nor on chance.
+        """Whether an image's way through the model in training depends neither on others of the batch nor on chance.
 
         One's own modules may do what they like with a batch, so False for them.
         """
@@ -309,19 +309,19 @@ def create_model(
     drop_path: float | None = None,
     remat: bool = False,
 ) -> Model:
-    """Makes a model by name and checks, by shapes only, that it fits the pictures.
+    """Makes a model by name and checks, by shapes only, that it fits the images.
 
     Args:
       name: a registered name, package.module:Class, or plain:PATTERN (see models/plain.py).
       num_classes: number of logits; None: the card's.
       input_size: (height, width, channels); None: the card's.
       dtype: of the computation.
-      dropout: 0 .. 1, replaces the rate of every dropout layer; None: the net's own.
-      drop_path: 0 .. 1, replaces the rate of stochastic depth at the last block; None: the net's own.
+      dropout: 0 .. 1, replaces the rate of every dropout layer; None: the model's own.
+      drop_path: 0 .. 1, replaces the rate of stochastic depth at the last block; None: the model's own.
       remat: less memory in the backward pass for more time.
 
     Raises:
-      UserError: unknown name (the nearest is named), a class that is no model or cannot do what is asked, or pictures
+      UserError: unknown name (the nearest is named), a class that is no model or cannot do what is asked, or images
         too small for it (the smallest size that works is named).
     """
     startup.set_flags()
@@ -332,18 +332,18 @@ def create_model(
     fields = {field.name for field in dataclasses.fields(entry.module_class)}
     options: dict[str, Any] = {"dtype": jnp.dtype(dtype)} if "dtype" in fields else {}
     if remat and "remat" not in fields:
-        raise UserError(f"config.model.remat=True needs a net with an attribute remat: bool, which {name} lacks")
+        raise UserError(f"config.model.remat=True needs a model with an attribute remat: bool, which {name} lacks")
     options |= {"remat": remat} if remat else {}
     if drop_path and "drop_path" not in fields:
         raise UserError(
-            f"config.model.drop_path={drop_path:g} needs a net with an attribute drop_path: float, which {name} lacks"
+            f"config.model.drop_path={drop_path:g} needs a model with an attribute drop_path: float, which {name} lacks"
         )
     options |= {} if drop_path is None or "drop_path" not in fields else {"drop_path": drop_path}
     module = entry.build(num_classes=classes, **options)
     model = Model(name, entry.card, classes, input_size or entry.card.input_size, module, dtype, dropout)
     _check_fit(model)
     if dropout and not any(call.kind == "Dropout" for call in model.trace.calls):
-        raise UserError(f"config.model.dropout={dropout:g} needs a net with a dropout layer, which {name} lacks")
+        raise UserError(f"config.model.dropout={dropout:g} needs a model with a dropout layer, which {name} lacks")
     return model
 
 
@@ -358,18 +358,18 @@ def _check_fit(model: Model) -> None:
         if smallest is None or smallest <= min(height, width):
             raise
         raise UserError(
-            f"{model.name} needs pictures of at least {smallest} x {smallest}; "
+            f"{model.name} needs images of at least {smallest} x {smallest}; "
             f"config.model.input_size is {height} x {width}"
         ) from (None if isinstance(error, Empty) else error)
     if logits.shape != (1, model.num_classes):
         raise UserError(
-            f"{model.name} gives outputs of shape {list(logits.shape)} for one picture; "
+            f"{model.name} gives outputs of shape {list(logits.shape)} for one image; "
             f"its head must give [1, num_classes], here [1, {model.num_classes}]"
         )
 
 
 def _smallest_side(model: Model) -> int | None:
-    """The smallest square that the net can work on, by doubling and bisection over shapes; None: not even 1024."""
+    """The smallest square that the model can work on, by doubling and bisection over shapes; None: not even 1024."""
 
     def works(side: int) -> bool:
         try:

@@ -1,7 +1,7 @@
 """NASNet-A: the cells that a controller trained by reinforcement found on CIFAR-10.
 
 The two libraries whose weights are read differ from the authors' code at the edges of strided pools: both count zeros
-in the means, and Keras sees them in the maxima too, so its large net has a name of its own, keras/nasnet_a_large.
+in the means, and Keras sees them in the maxima too, so its large model has a name of its own, keras/nasnet_a_large.
 """
 
 from functools import partial

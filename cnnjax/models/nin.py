@@ -1,9 +1,9 @@
 """Nets of convolutions alone: Network in Network, and the All Convolutional Net, which pools by strides as well.
 
 Both end in one map a class, whose means are the logits. The ReLU that both papers have on these maps is left out: where
-a class's map is nowhere positive it gets no gradient, and with few classes nets ended so within ten steps. NiN's layers
-have the names and initial weights of its authors' Caffe files: conv1, then 1x1 convolutions cccp1 and cccp2 ("cascaded
-cross-channel pooling"). The ImageNet net is in those files only.
+a class's map is nowhere positive it gets no gradient, and with few classes models ended so within ten steps. NiN's
+layers have the names and initial weights of its authors' Caffe files: conv1, then 1x1 convolutions cccp1 and cccp2
+("cascaded cross-channel pooling"). The ImageNet model is in those files only.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from flax import linen as nn
 from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Conv, Dropout, ReLU
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import gaussian
+from cnnjax.models.initializers import gaussian
 from cnnjax.models.pooling import AvgPool, GlobalAvgPool, MaxPool
 
 NIN = Paper("M. Lin, Q. Chen, S. Yan", 2013, "Network In Network", "1312.4400")
@@ -30,7 +30,7 @@ POOLS = {"max": MaxPool, "mean": AvgPool}
 
 @dataclass(frozen=True)
 class MLPConv:
-    """A convolution and two of 1x1, a small dense net at each position; a ReLU follows each of the three.
+    """A convolution and two of 1x1, a small dense model at each position; a ReLU follows each of the three.
 
     Attributes:
       pool: over 3x3 at stride 2, hanging over the edge: "max" or "mean".
@@ -98,7 +98,7 @@ class NiN(ConvolutionsOnly):
 class AllCNN(ConvolutionsOnly):
     """Springenberg et al. 2014, All-CNN-C: 1,369,738 parameters.
 
-    The pictures themselves lose a fifth of their values in training. The convolution of the third stage is not padded,
+    The images themselves lose a fifth of their values in training. The convolution of the third stage is not padded,
     so 6 x 6 positions are averaged. The paper says nothing of the initial weights: He's.
     """
 

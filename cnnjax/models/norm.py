@@ -1,4 +1,4 @@
-"""Normalisation: over the batch, over the channels of a position, over groups of channels, over neighbours."""
+"""Normalization: over the batch, over the channels of a position, over groups of channels, over neighbors."""
 
 import functools
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from cnnjax.models.sums import broadcast_channels, channel_sums, image_means, po
 
 
 class BatchNorm(nn.Module):
-    """Normalises each channel by the mean and variance of the batch, in evaluation by their running averages.
+    """Normalizes each channel by the mean and variance of the batch, in evaluation by their running averages.
 
     Ioffe and Szegedy 2015 (1502.03167). The conventions are PyTorch's: `momentum` is the weight of the new value, and
-    the running variance is the unbiased one (n - 1) while the batch is normalised by the biased one; Flax's own layer
+    the running variance is the unbiased one (n - 1) while the batch is normalized by the biased one; Flax's own layer
     averages the biased, 0.1 % off after a step at n = 1000. Under jit over a mesh the statistics are those of the
     global batch. They are float32 whatever the inputs are.
 
@@ -106,7 +106,7 @@ _by_batch_on_cpu.defvjp(_forward, _backward)
 
 
 class LRN(nn.Module):
-    """Local response normalisation: divides by a power of the squares summed over neighbouring channels.
+    """Local response normalization: divides by a power of the squares summed over neighboring channels.
 
     Krizhevsky et al. 2012, section 3.3: b_i = a_i / (k + alpha * sum of a_j^2 over `size` channels about i)^beta. Here
     alpha multiplies the plain sum, as in the paper; PyTorch and Caffe multiply the mean (alpha / n), so their alpha is
@@ -128,10 +128,10 @@ class LRN(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Normalises each position, or each token, over its channels (Ba et al. 2016, 1607.06450).
+    """Normalizes each position, or each token, over its channels (Ba et al. 2016, 1607.06450).
 
     Attributes:
-      eps: added to the variance; PyTorch's default is 1e-5, that of the nets here 1e-6.
+      eps: added to the variance; PyTorch's default is 1e-5, that of the models here 1e-6.
     """
 
     eps: float = 1e-6
@@ -145,7 +145,7 @@ class LayerNorm(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Normalises each picture over all positions and a group of neighbouring channels (Wu and He 2018, 1803.08494)."""
+    """Normalizes each image over all positions and a group of neighboring channels (Wu and He 2018, 1803.08494)."""
 
     groups: int = 32
     eps: float = 1e-5

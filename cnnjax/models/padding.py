@@ -1,4 +1,4 @@
-"""How windows lie over a picture: padding in pixels, TensorFlow's rule, and windows that hang over the edge."""
+"""How windows lie over an image: padding in pixels, TensorFlow's rule, and windows that hang over the edge."""
 
 from typing import Literal, TypeAlias
 
@@ -29,8 +29,8 @@ def sides(padding: Padding, inputs: Array, window: Pair, stride: Pair) -> tuple[
 def tensorflow_same(side: int, window: int, stride: int) -> tuple[int, int]:
     """TensorFlow's SAME along one axis: ceil(side / stride) outputs, the odd pixel of padding behind.
 
-    At stride 2 and an even side it pads (0, 1) where PyTorch's nets pad (1, 1): weights trained with the one are off by
-    a pixel in the other.
+    At stride 2 and an even side it pads (0, 1) where PyTorch's models pad (1, 1): weights trained with the one are off
+    by a pixel in the other.
     """
     total = max((-(-side // stride) - 1) * stride + window - side, 0)
     return total // 2, total - total // 2

@@ -3,7 +3,7 @@
   conv32, conv32k5, conv32s2, conv32k5s2v   kernels, side (3), stride (1); padded to keep the size, unless v ("valid")
   pool, pool3, pool3s2; avgpool, minpool    maximum, mean, minimum: window (2), stride (the window)
   relu tanh sigmoid elu leaky swish         activations
-  bn, lrn, drop0.5                          batch and local response normalisation, dropout
+  bn, lrn, drop0.5                          batch and local response normalization, dropout
   flatten, gap, fc128                       a row of values, the mean over all positions, a dense layer
 
 The last dense layer, to the number of classes, is added, and so is the flatten before the first. A conv or fc right
@@ -22,7 +22,7 @@ from cnnjax.core.registry import nearest
 from cnnjax.models import blocks, pooling
 from cnnjax.models.base import PATTERNS, Entry, Sequential
 from cnnjax.models.cards import Card
-from cnnjax.models.initialisers import HE, Init
+from cnnjax.models.initializers import HE, Init
 from cnnjax.models.norm import LRN, BatchNorm
 
 LONGEST = 1000  # layers: [[relu] * 999] * 999 is a slip
@@ -37,7 +37,7 @@ class Token:
 
 
 class Plain(Sequential):
-    """The net of a pattern.
+    """The model of a pattern.
 
     Attributes:
       pattern: see the file's head.
@@ -58,9 +58,9 @@ class Plain(Sequential):
         flat = False
         words = parse(self.pattern)
         for token, follower in zip(words, [*words[1:], None], strict=True):
-            kind, numbers = recognise(self.pattern, token)
+            kind, numbers = recognize(self.pattern, token)
             if flat and kind in MAPS:
-                raise _error(self.pattern, token.place, f'"{token.text}" needs a map, but the net is flat by then')
+                raise _error(self.pattern, token.place, f'"{token.text}" needs a map, but the model is flat by then')
             if kind == "fc" and not flat:
                 add("flatten", blocks.Flatten())
             flat = flat or kind in ("fc", "flatten", "gap")
@@ -139,7 +139,7 @@ MAPS = frozenset({"conv", "pool", "avgpool", "minpool", "gap", "flatten", "lrn"}
 EXAMPLES = ("conv32", "conv32k5s2v", "pool", "avgpool", "minpool", "gap", "flatten", "lrn", "bn", "fc128", "drop0.5")
 
 
-def recognise(pattern: str, token: Token) -> tuple[str, list[str | None]]:
+def recognize(pattern: str, token: Token) -> tuple[str, list[str | None]]:
     """Returns a word's kind and its numbers: conv32s2 -> ("conv", ["32", None, "2", None])."""
     for kind, (form, _) in FORMS.items():
         if match := form.fullmatch(token.text):
@@ -200,7 +200,7 @@ class _Parser:
 
     def short(self, words: list[Token], end: int) -> list[Token]:
         if len(words) > LONGEST:
-            raise _error(self.pattern, self.tokens[end - 1].place, f"the net has more than {LONGEST} layers here")
+            raise _error(self.pattern, self.tokens[end - 1].place, f"the model has more than {LONGEST} layers here")
         return words
 
     def peek(self) -> str:

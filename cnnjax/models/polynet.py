@@ -17,7 +17,7 @@ from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Conv, ConvNorm, Dense, Dropout, ReLU
 from cnnjax.models.cards import Paper
 from cnnjax.models.inception import Mixed
-from cnnjax.models.initialisers import TORCH
+from cnnjax.models.initializers import TORCH
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool
 

@@ -25,7 +25,7 @@ class MaxPool(nn.Module):
 
     Attributes:
       ceil: a last window that hangs over the edge counts too, as in Caffe and PyTorch's ceil_mode, if it begins inside
-        the picture or the padding before it.
+        the image or the padding before it.
     """
 
     window: Pair = 2
@@ -61,7 +61,7 @@ class AvgPool(MaxPool):
             raise ValueError("AvgPool cannot count some of its padding and not the rest: ceil, padding, count_padding")
         count = self.count_padding and self.padding != "same" and not self.ceil
         means = _pool(functools.partial(nn.avg_pool, count_include_pad=count), inputs, *_windows(self, inputs))
-        return means.astype(inputs.dtype)  # Flax divides by counts in float32, and the rest of a net would stay there
+        return means.astype(inputs.dtype)  # Flax divides by counts in float32, and the rest of a model would stay there
 
 
 Windows: TypeAlias = tuple[Two, Two, tuple[Two, Two]]
@@ -108,7 +108,7 @@ def max_pool_by_place(
     additions, whose order is chance: it does not compile with train.deterministic.
 
     XLA may compute the inputs twice, in the fusion that keeps the maxima and in the one that finds their places, and
-    round them differently (BatchNorm and ReLU before a pool, with fused multiply-adds in one of them). So nothing here
+    round them differently (BatchNorm and ReLU before a pool, with fused MACs in one of them). So nothing here
     is compared with a maximum that was stored: each window's place is the outcome of comparisons among its own values,
     exactly one of them, whose value is the largest as far as these roundings go. An equality with the stored maximum
     would fail for all values of such a window.
@@ -165,7 +165,7 @@ def _pool_backward(
         for place, (before, _), step, side, count in zip(
             divmod(number, window[1]), around, stride, like.shape[1:], gradient.shape[1:3], strict=True
         ):
-            start = place - before  # of this place of the first window, in the picture
+            start = place - before  # of this place of the first window, in the image
             widths.append((start, side - start - (count - 1) * step - 1, step - 1))
         total += lax.pad(jnp.where(first == number, gradient, 0), zero, ((0, 0, 0), *widths, (0, 0, 0)))
     return (total,)
@@ -194,10 +194,10 @@ class GlobalAvgPool(nn.Module):
 
 
 class AdaptiveAvgPool(nn.Module):
-    """Means over a fixed number of windows whatever the picture's size, by PyTorch's rule.
+    """Means over a fixed number of windows whatever the image's size, by PyTorch's rule.
 
     Window i of n over a side s covers floor(i s / n) .. ceil((i + 1) s / n), so windows may overlap, and a side shorter
-    than n repeats pixels. A picture of the output's size passes unchanged.
+    than n repeats pixels. An image of the output's size passes unchanged.
     """
 
     output_size: Pair

@@ -1,4 +1,4 @@
-"""RegNet X and Y: the nets that a regular rule of widths and depths gives; Y has squeeze and excitation.
+"""RegNet X and Y: the models that a regular rule of widths and depths gives; Y has squeeze and excitation.
 
 The widths are torchvision's, which rounds half a group up, and up too what would lose a tenth: in x_400mf, y_800mf and
 y_8gf one stage is wider than in timm. The gate of a Y block is a quarter as wide as what enters the block, not as what
@@ -15,7 +15,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import ConvNorm, Dense, ReLU, SqueezeExcite
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE_OUT, gaussian
+from cnnjax.models.initializers import HE_OUT, gaussian
 from cnnjax.models.pooling import GlobalAvgPool
 
 PAPER = Paper(

@@ -1,7 +1,7 @@
 """ResNet and its relatives of one engine: ResNeXt (grouped), Wide ResNet (wider inside), SE-ResNet (gated).
 
 Names are torchvision's and timm's. The stride of a bottleneck is on its 3x3 convolution ("v1.5"), where the paper, and
-keras/resnet50, have it on the first 1x1. resnet_cifar.py and senet.py have further nets of these blocks.
+keras/resnet50, have it on the first 1x1. resnet_cifar.py and senet.py have further models of these blocks.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, ReLU, SqueezeExcite
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import GLOROT, HE_OUT, TORCH
+from cnnjax.models.initializers import GLOROT, HE_OUT, TORCH
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool, MaxPool
 
@@ -35,7 +35,7 @@ UNBIASED = partial(Conv, use_bias=False, initial=HE_OUT)
 
 @dataclass(frozen=True)
 class Form:
-    """What copies of a net differ in.
+    """What copies of a model differ in.
 
     Attributes:
       conv, norm: make the layers.
@@ -141,7 +141,7 @@ class ResidualBlock(nn.Module):
 
 
 def add_blocks(net: nn.Module, depths: Sequence[int], make: Callable[[int, int, int], nn.Module]) -> tuple[str, ...]:
-    """Gives a net its residual blocks layer1_0, layer1_1, ..., and returns their names.
+    """Gives a model its residual blocks layer1_0, layer1_1, ..., and returns their names.
 
     Args:
       depths: blocks in each stage.

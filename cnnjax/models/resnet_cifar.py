@@ -1,4 +1,4 @@
-"""ResNets for pictures of 32 x 32, 20 to 1202 layers deep.
+"""ResNets for images of 32 x 32, 20 to 1202 layers deep.
 
 He et al. 2015, section 4.2. Three stages, 16, 32 and 64 channels wide, and no parameters on the shortcuts: where a
 stage begins they leave out every second row and column and fill the new channels with zeros (option A).
@@ -13,7 +13,7 @@ from flax import linen as nn
 from cnnjax.core.arrays import Array
 from cnnjax.models.base import register_model
 from cnnjax.models.blocks import Conv, Dense, ReLU
-from cnnjax.models.initialisers import HE_OUT, TORCH
+from cnnjax.models.initializers import HE_OUT, TORCH
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool
 from cnnjax.models.resnet import RESNET, ResidualBlock, ResNet, Row, add_blocks

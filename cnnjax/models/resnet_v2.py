@@ -1,8 +1,8 @@
 """ResNets with norm and ReLU before each convolution, so that nothing but additions lies on the way past the blocks.
 
-Names within a block are timm's (resnetv2.py). The nets here are Keras': biases on the stem, the projections and the
+Names within a block are timm's (resnetv2.py). The models here are Keras': biases on the stem, the projections and the
 last convolution of a block, and the stride of a stage on its last block, whose shortcut then leaves pixels out.
-bit.py has further nets of the same engine.
+bit.py has further models of the same engine.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, ReLU
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import GLOROT, Init
+from cnnjax.models.initializers import GLOROT, Init
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool, MaxPool, ZeroPad
 

@@ -1,8 +1,8 @@
 """SENet-154, the winner of ILSVRC 2017: a ResNeXt of 64 groups with squeeze and excitation in each block.
 
-Hu et al. 2017, appendix. Names are those of the authors' net in timm (senet.py). It differs from an SE-ResNeXt by half
-the channels in the first 1x1 of a block, a stem of three 3x3 convolutions, 3x3 projections and dropout at the end, and
-its max-pool hangs over the edge in place of padding, as Caffe's does. SE-ResNets are in resnet.py.
+Hu et al. 2017, appendix. Names are those of the authors' model in timm (senet.py). It differs from an SE-ResNeXt by
+half the channels in the first 1x1 of a block, a stem of three 3x3 convolutions, 3x3 projections and dropout at the
+end, and its max-pool hangs over the edge in place of padding, as Caffe's does. SE-ResNets are in resnet.py.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ from flax import linen as nn
 from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, Dropout, ReLU, SqueezeExcite
-from cnnjax.models.initialisers import HE_OUT, TORCH
+from cnnjax.models.initializers import HE_OUT, TORCH
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool, MaxPool
 from cnnjax.models.resnet import SENET, ResidualBlock, Row, add_blocks

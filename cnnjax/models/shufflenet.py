@@ -15,7 +15,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import ConvNorm, Dense
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import TORCH
+from cnnjax.models.initializers import TORCH
 from cnnjax.models.pooling import GlobalAvgPool, MaxPool
 
 PAPER = Paper(

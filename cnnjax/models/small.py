@@ -1,4 +1,4 @@
-"""The small nets of the lecture slides and of Keras' examples: rows over one engine, the patterns of models/plain.py.
+"""The small models of the lecture slides and of Keras' examples: rows over one engine, the patterns of models/plain.py.
 
 All come from Keras, so weights begin as Keras has them: Glorot uniform, biases 0. BatchNorm keeps PyTorch's momentum
 0.1 and eps 1e-5 in place of Keras' 0.01 and 1e-3, so that short runs on small sets end with good running statistics.
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from cnnjax.models.base import register_model
-from cnnjax.models.initialisers import GLOROT
+from cnnjax.models.initializers import GLOROT
 from cnnjax.models.plain import Plain
 
 
 @dataclass(frozen=True)
 class Row:
-    """One net: its layers without the last dense one, what it reached, and the pictures it is for."""
+    """One model: its layers without the last dense one, what it reached, and the images it is for."""
 
     pattern: str
     accuracy: str = ""

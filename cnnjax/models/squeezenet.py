@@ -16,7 +16,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dropout, ReLU
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE, Init, gaussian
+from cnnjax.models.initializers import HE, Init, gaussian
 from cnnjax.models.pooling import GlobalAvgPool, MaxPool
 
 PAPER = Paper(

@@ -1,4 +1,4 @@
-"""The table of a net's layers: output shape, activation size, parameters and multiply-adds, found without computing."""
+"""The table of a model's layers: output shape, activation size, parameters and MACs, found without computing."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,9 +16,9 @@ class Row:
 
     Attributes:
       output_shape: without the batch's axis.
-      activation_size: number of values of one picture's output.
+      activation_size: number of values of one image's output.
       params: trainable values that are this layer's own.
-      macs: multiply-adds of convolutions and dense layers for one picture.
+      macs: MACs of convolutions and dense layers for one image.
     """
 
     name: str
@@ -80,10 +80,10 @@ class Summary:
         return "\n".join([self.name, "", *(line.rstrip() for line in table), *([note] if note else [])])
 
 
-def summarise(model: Model) -> Summary:
+def summarize(model: Model) -> Summary:
     """Lists every leaf module that owns parameters or changes the shape.
 
-    Works on any Flax module that `create_model` takes, since the calls of modules are watched while the net is traced.
+    Works on any Flax module that `create_model` takes, since the calls of modules are watched while it is traced.
     Functions that are no modules (nn.relu, nn.max_pool) have no row.
     """
     variables, counted = model.shapes(), set()

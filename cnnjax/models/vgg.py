@@ -1,8 +1,8 @@
 """VGG: stages of 3x3 convolutions, twice as wide after each max-pool, and three dense layers.
 
 Structure and names are torchvision's: features_28 is its features[28], ReLUs and pools counted. The dense layers hold
-124 of VGG-16's 138 million parameters. BatchNorm came a year after the paper; in the nets that have it the convolutions
-keep their biases, which it makes idle.
+124 of VGG-16's 138 million parameters. BatchNorm came a year after the paper; in the models that have it the
+convolutions keep their biases, which it makes idle.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from flax import linen as nn
 from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Conv, Dense, Dropout, Flatten, ReLU
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE_OUT, gaussian
+from cnnjax.models.initializers import HE_OUT, gaussian
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import AdaptiveAvgPool, GlobalAvgPool, MaxPool
 
@@ -32,7 +32,7 @@ class Row:
 
     Attributes:
       depths: convolutions in each of the five stages.
-      small: for 32 x 32 pictures, of which one position is left: a single dense layer.
+      small: for 32 x 32 images, of which one position is left: a single dense layer.
     """
 
     depths: tuple[int, int, int, int, int]

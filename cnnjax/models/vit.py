@@ -1,7 +1,7 @@
-"""Vision Transformer: a picture as a sequence of patches, each of which looks at all others.
+"""Vision Transformer: an image as a sequence of patches, each of which looks at all others.
 
-Names follow torchvision's. The only convolution cuts the picture into patches; a class token goes before them, and the
-logits are drawn from it alone. The embedding of the positions is a parameter, so the input size is part of the net.
+Names follow torchvision's. The only convolution cuts the image into patches; a class token goes before them, and the
+logits are drawn from it alone. The embedding of the positions is a parameter, so the input size is part of the model.
 
 Dropout stands where Dosovitskiy et al. 2020 put it (appendix B.1), behind the embedding and behind every dense layer
 but the queries', keys' and values'; its rate is 0 unless `create_model(dropout=0.1)` sets that of their table 3.
@@ -19,7 +19,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, Dropout, activation
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import GLOROT, TORCH, Init, gaussian
+from cnnjax.models.initializers import GLOROT, TORCH, Init, gaussian
 from cnnjax.models.norm import LayerNorm
 
 PAPER = Paper(

@@ -1,8 +1,8 @@
-"""Wide ResNets for pictures of 32 x 32: few layers, many channels.
+"""Wide ResNets for images of 32 x 32: few layers, many channels.
 
-Zagoruyko and Komodakis 2016, table 1. wrn_28_10 has 28 layers and 10 times the channels of He's nets. Norm and ReLU
+Zagoruyko and Komodakis 2016, table 1. wrn_28_10 has 28 layers and 10 times the channels of He's models. Norm and ReLU
 stand before each convolution, and where a block changes the shape its projection sees what they give, not the input.
-The paper's wide bottleneck nets for ImageNet are in resnet.py.
+The paper's wide bottleneck models for ImageNet are in resnet.py.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from flax import linen as nn
 from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
 from cnnjax.models.blocks import Conv, Dense, Dropout, ReLU
-from cnnjax.models.initialisers import HE_OUT, TORCH
+from cnnjax.models.initializers import HE_OUT, TORCH
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool
 from cnnjax.models.resnet import WIDE, add_blocks

@@ -14,7 +14,7 @@ from cnnjax.core.arrays import Array
 from cnnjax.models.base import Sequential, register_model
 from cnnjax.models.blocks import Conv, Dense, Dropout, ReLU
 from cnnjax.models.cards import Paper
-from cnnjax.models.initialisers import HE_OUT, TORCH
+from cnnjax.models.initializers import HE_OUT, TORCH
 from cnnjax.models.norm import BatchNorm
 from cnnjax.models.padding import Padding
 from cnnjax.models.pooling import GlobalAvgPool, MaxPool

@@ -1,6 +1,6 @@
-"""Pictures that a network falls for: gradient ascent on its loss, over the pixels, within a ball around each picture.
+"""Images that a network falls for: gradient ascent on its loss, over the pixels, within a ball around each image.
 
-Pixels lie in [0, 1], before the network's own normalisation, which belongs to the loss that is handed in. Training on
+Pixels lie in [0, 1], before the network's own normalization, which belongs to the loss that is handed in. Training on
 adversaries and measuring robustness use the same functions.
 """
 
@@ -26,8 +26,8 @@ class Attack:
     """How the ball is searched.
 
     Attributes:
-      norm: what epsilon bounds: the largest change of a value, or the Euclidean length of a picture's whole change.
-      iterated: many steps from a random start (PGD), or one step of the ball's radius from the picture itself (FGSM).
+      norm: what epsilon bounds: the largest change of a value, or the Euclidean length of an image's whole change.
+      iterated: many steps from a random start (PGD), or one step of the ball's radius from the image itself (FGSM).
     """
 
     norm: Norm
@@ -48,16 +48,16 @@ ATTACKS.register("pgd_l2", Attack("l2", iterated=True))
 def adversaries(
     loss: Callable[[Array], Array], pixels: Array, *, attack: Attack, epsilon: Array | float, steps: int, keys: Array
 ) -> Array:
-    """Returns pictures within `epsilon` of `pixels`, and within [0, 1], at which `loss` is larger.
+    """Returns images within `epsilon` of `pixels`, and within [0, 1], at which `loss` is larger.
 
     FGSM is Goodfellow et al. 2014, arXiv:1412.6572, section 4: x + epsilon sign(g). PGD is Madry et al. 2017,
     arXiv:1706.06083, section 2.1: from a random point of the ball, steps of 2.5 epsilon / steps, after each of which
-    the picture is brought back into the ball; a single step is of 1.25 epsilon (Wong et al. 2020, arXiv:2001.03994).
+    the image is brought back into the ball; a single step is of 1.25 epsilon (Wong et al. 2020, arXiv:2001.03994).
     Under L2 the gradient's direction takes the place of its sign. A targeted attack makes the target's negative loss
     large. FGSM does not look at `steps` and `keys`.
 
     Args:
-      loss: pixels [N, h, w, C] -> float32 [N], each picture's own.
+      loss: pixels [N, h, w, C] -> float32 [N], each image's own.
       pixels: float32 [N, h, w, C], 0-1.
       attack: one of ATTACKS.
       epsilon: radius of the ball in pixels of 0-1, not negative; may be traced.
@@ -80,7 +80,7 @@ def adversaries(
 
 
 def _steepest(gradient: Array, norm: Norm) -> Array:
-    """The direction of length 1 in which the loss grows fastest, picture by picture."""
+    """The direction of length 1 in which the loss grows fastest, image by image."""
     if norm == "linf":
         return jnp.sign(gradient)
     # A confident network's gradients are so small that their squares would vanish.

@@ -1,4 +1,4 @@
-"""What training makes small, losses per picture and penalties on the weights; and what logits say as probabilities."""
+"""What training makes small, losses per image and penalties on the weights; and what logits say as probabilities."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def _of_independent(logits: Array) -> Array:
 
 
 def _of_least_squares(outputs: Array) -> Array:
-    """Returns the outputs cut at zero and normalised, as least squares on one-hot targets estimates probabilities.
+    """Returns the outputs cut at zero and normalized, as least squares on one-hot targets estimates probabilities.
 
     A millionth of a softmax keeps every class above zero and in its rank.
     """
@@ -105,7 +105,7 @@ def probabilities(logits: Array, loss_name: str) -> Array:
 
 @register_loss("softmax")
 def softmax_cross_entropy(logits: Array, targets: Array) -> Array:
-    """Cross-entropy of the soft-max: -sum t log softmax(x), for targets that sum to one."""
+    """Cross-entropy of the softmax: -sum t log softmax(x), for targets that sum to one."""
     return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
 
 

@@ -12,7 +12,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 """Jordan's a, b, c: the steepest at 0 of those that keep singular values within 0.7 .. 1.2; they never reach 1."""
 
 
-def orthogonalised(matrix: Array, rounds: int) -> Array:
+def orthogonalized(matrix: Array, rounds: int) -> Array:
     """Returns about U V^T of a matrix U S V^T, by Newton-Schulz rounds X <- a X + (b X X^T + c (X X^T)^2) X.
 
     Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; matrix products only, where an SVD would take a
@@ -29,7 +29,7 @@ def orthogonalised(matrix: Array, rounds: int) -> Array:
 
 
 def orthogonal_steps(*, rounds: int, scaled: bool, rest: float) -> optax.GradientTransformation:
-    """Orthogonalises the updates of convolution kernels and multiplies all others.
+    """Orthogonalizes the updates of convolution kernels and multiplies all others.
 
     Args:
       rounds: of Newton-Schulz.
@@ -42,7 +42,7 @@ def orthogonal_steps(*, rounds: int, scaled: bool, rest: float) -> optax.Gradien
             return rest * update
         matrix = update.reshape(-1, update.shape[-1])
         scale = max(1.0, matrix.shape[1] / matrix.shape[0]) ** 0.5 if scaled else 1.0
-        return scale * orthogonalised(matrix, rounds).reshape(update.shape)
+        return scale * orthogonalized(matrix, rounds).reshape(update.shape)
 
     return optax.stateless(lambda updates, params: jax.tree.map(step, updates))
 

@@ -123,12 +123,12 @@ def _rmsprop_tf(config: OptimizerConfig) -> tuple[Transform, ...]:
     return _decay(config), scale, scale_by_rate(), _velocity(config)
 
 
-# ---------------------------------------------------------------- orthogonalised
+# ---------------------------------------------------------------- orthogonalized
 
 
 @OPTIMIZERS.add("muon")
 def _muon(config: OptimizerConfig) -> tuple[Transform, ...]:
-    """Nesterov's velocity of a convolution, orthogonalised: w <- w - lr (NS5(g + m v) + wd w) (Jordan et al. 2024).
+    """Nesterov's velocity of a convolution, orthogonalized: w <- w - lr (NS5(g + m v) + wd w) (Jordan et al. 2024).
 
     Biases, norms and dense layers go by `nesterov` at the rate `other_lr`.
     """
@@ -205,7 +205,7 @@ def _trust(weight_decay: float, coefficient: float = 0.001) -> Transform:
     return optax.stateless(lambda updates, params: jax.tree.map(scaled, updates, params))
 
 
-# ---------------------------------------------------------------- sharpness-aware minimisation
+# ---------------------------------------------------------------- sharpness-aware minimization
 
 
 def sam_gradient(
@@ -213,7 +213,7 @@ def sam_gradient(
 ) -> tuple[Any, Any]:
     """Returns the gradient at params + rho g / |g|, the worst point nearby to first order.
 
-    Sharpness-aware minimisation (Foret et al., 2020, arXiv:2010.01412, equations 2 and 3); two passes a step.
+    Sharpness-aware minimization (Foret et al., 2020, arXiv:2010.01412, equations 2 and 3); two passes a step.
 
     Args:
       gradient_fn: params -> (gradients, anything else).

@@ -80,7 +80,7 @@ def schedule(config: OptimizerConfig, *, steps: int, steps_per_epoch: float) -> 
     Args:
       config: the optimizer section of an experiment.
       steps: of the whole run.
-      steps_per_epoch: training pictures / batch size, not rounded.
+      steps_per_epoch: training images / batch size, not rounded.
     """
     warmup = config.warmup_epochs * steps_per_epoch
 

@@ -1,4 +1,4 @@
-"""Stage 7, report: files of a run folder -> pictures and tables, and one page of them all.
+"""Stage 7, report: files of a run folder -> images and tables, and one page of them all.
 
 Before it: training and evaluate, which wrote the files. It reads nothing else, so any old run can be reported again.
 collect (a folder as one structure) -> charts, quality and bubbles (drawn in the manner of drawing), confusion -> page

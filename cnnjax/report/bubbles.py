@@ -13,10 +13,10 @@ PLACES = [(side, up) for side in (5, -5) for up in (4, -10, -22, 18, -34, 32)]
 
 
 def bubbles_svg(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draws nets as Canziani et al. 2016 (arXiv:1605.07678, figure 2) do, with a logarithmic axis of operations.
+    """Draws models as Canziani et al. 2016 (arXiv:1605.07678, figure 2) do, with a logarithmic axis of operations.
 
     Args:
-      rows: {name, macs, params, top1, published}; top1 from 0 to 1; published nets are drawn faintly, and named where
+      rows: {name, macs, params, top1, published}; top1 from 0 to 1; published models are drawn faintly, and named where
         none is both cheaper and better.
     """
     from matplotlib.ticker import PercentFormatter
@@ -25,27 +25,27 @@ def bubbles_svg(rows: Sequence[Mapping[str, Any]]) -> str:
     largest = max(row["params"] for row in rows)
     ordered = sorted(rows, key=lambda row: (not row["published"], -row["params"]))  # own ones last, small ones on top
     for number, row in enumerate(ordered):
-        colour = drawing.MUTED if row["published"] else drawing.SERIES[0]
+        color = drawing.MUTED if row["published"] else drawing.SERIES[0]
         area = max(LARGEST * row["params"] / largest, SMALLEST)
         panel.scatter(
-            [row["macs"]], [row["top1"]], s=area, color=colour, alpha=0.35, linewidths=0.8, gid=f"tip-{number}"
+            [row["macs"]], [row["top1"]], s=area, color=color, alpha=0.35, linewidths=0.8, gid=f"tip-{number}"
         )
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter(lambda x, _: count(x))
     panel.xaxis.set_minor_formatter(lambda x, _: "")
     panel.margins(0.1)
     panel.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    drawing.dress(panel, "", "multiply-adds of one picture", "top-1")
+    drawing.dress(panel, "", "MACs of one image", "top-1")
     _name(panel, rows)
     tips = [
-        f"{row['name']}: {row['top1']:.1%}, {count(row['params'])} parameters, {count(row['macs'])} multiply-adds"
+        f"{row['name']}: {row['top1']:.1%}, {count(row['params'])} parameters, {count(row['macs'])} MACs"
         for row in ordered
     ]
-    return drawing.svg(figure, "bubbles", "Top-1 against multiply-adds; the area shows the parameters", tips=tips)
+    return drawing.svg(figure, "bubbles", "Top-1 against MACs; the area shows the parameters", tips=tips)
 
 
 def _name(panel: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Names one's own nets, and of the published ones that are better than all cheaper ones those that find room."""
+    """Names one's own models, and of the published ones that are better than all cheaper ones those that find room."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     renderer = FigureCanvasAgg(panel.figure).get_renderer()

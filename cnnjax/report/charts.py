@@ -26,7 +26,7 @@ def curves(metrics: str | Path | Iterable[Mapping[str, Any]], path: str | Path, 
 
     Args:
       metrics: metrics.jsonl, or its records: step, epoch, train/loss, train/top1, lr; on some lines val/loss, val/top1.
-      path: of the picture.
+      path: of the image.
       test: an evaluation {"log_loss", "top1"} to mark at the end of the curves, or None.
 
     Raises:
@@ -122,12 +122,10 @@ def _lines(panel: Any, records: Records, name: str, test: float | None, text: An
         epochs, values = _series(records, f"{prefix}/{name}")
         if values:
             style = {"marker": "o", "markersize": 3} if len(values) <= 40 else {}
-            panel.plot(epochs, values, color=drawing.COLOURS[split], linewidth=1.4, clip_on=False, **style)
+            panel.plot(epochs, values, color=drawing.COLORS[split], linewidth=1.4, clip_on=False, **style)
             ends[split] = values[-1]
     if test is not None:
-        panel.plot(
-            records[-1]["epoch"], test, "D", color=drawing.COLOURS["test"], markersize=5, zorder=3, clip_on=False
-        )
+        panel.plot(records[-1]["epoch"], test, "D", color=drawing.COLORS["test"], markersize=5, zorder=3, clip_on=False)
         ends["test"] = test
     panel.autoscale_view()  # matplotlib would find the limits only when it draws
     if name == "top1":
@@ -137,9 +135,7 @@ def _lines(panel: Any, records: Records, name: str, test: float | None, text: An
     heights = {split: panel.transLimits.transform((0, value))[1] for split, value in ends.items()}
     for split, height in _apart(heights).items():
         label = f"{split} {text(ends[split])}"
-        panel.text(
-            1.03, height, label, color=drawing.COLOURS[split], transform=panel.transAxes, va="center", fontsize=9
-        )
+        panel.text(1.03, height, label, color=drawing.COLORS[split], transform=panel.transAxes, va="center", fontsize=9)
 
 
 def _apart(heights: Mapping[str, float]) -> dict[str, float]:

@@ -28,8 +28,8 @@ class Collected:
       evaluations: eval/<split>.json by split, the one that counts most first.
       classes: names in the order of the outputs.
       errors: of the first split (see `evaluation.errors`), or empty.
-      pictures: thumbnails uint8 [h, w, 1 or 3] that `errors` names, by index; train_pictures those of training.
-      figures: the pictures that other verbs left in figures/.
+      images: thumbnails uint8 [h, w, 1 or 3] that `errors` names, by index; train_images those of training.
+      figures: the images that other verbs left in figures/.
     """
 
     folder: RunDir
@@ -40,8 +40,8 @@ class Collected:
     evaluations: dict[str, dict[str, Any]]
     classes: list[str]
     errors: Mapping[str, Any]
-    pictures: Mapping[int, HostArray]
-    train_pictures: Mapping[int, HostArray]
+    images: Mapping[int, HostArray]
+    train_images: Mapping[int, HostArray]
     figures: list[Path]
 
     @property
@@ -97,7 +97,7 @@ def collect(root: str | Path, split: str | None = None) -> Collected:
     errors = _document(run.errors(split))
     if errors.get("params_digest") != evaluations.get(split, {}).get("params_digest"):
         errors = {}  # of an earlier evaluation, of other parameters
-    pictures, train_pictures = _pictures(run.pictures(split))
+    images, train_images = _images(run.images(split))
     return Collected(
         folder=run,
         config=_document(run.config),
@@ -107,8 +107,8 @@ def collect(root: str | Path, split: str | None = None) -> Collected:
         evaluations=evaluations,
         classes=list(evaluations.get(split, {}).get("classes") or dataset.get("class_names", [])),
         errors=errors,
-        pictures=pictures,
-        train_pictures=train_pictures,
+        images=images,
+        train_images=train_images,
         figures=sorted(path for path in run.figures.rglob("*.png") if path.name != "curves.png"),
     )
 
@@ -121,7 +121,7 @@ def _document(path: Path) -> dict[str, Any]:
     return found
 
 
-def _pictures(path: Path) -> tuple[dict[int, HostArray], dict[int, HostArray]]:
+def _images(path: Path) -> tuple[dict[int, HostArray], dict[int, HostArray]]:
     if not path.is_file():
         return {}, {}
     try:

@@ -37,10 +37,10 @@ def render(
       runs: what their folders hold.
       beside: the folder that the page will lie in, from which their own pages are linked.
       networks: {params, macs, ...} of each one's model, or None.
-      published: {name, params, macs, top1} of nets to set beside them in the chart, top1 from 0 to 1.
+      published: {name, params, macs, top1} of models to set beside them in the chart, top1 from 0 to 1.
     """
     named = dict(zip(titles(runs), runs, strict=True))
-    title = f"{len(runs)} runs compared" if len(runs) > 1 else f"{runs[0].name} beside published nets"
+    title = f"{len(runs)} runs compared" if len(runs) > 1 else f"{runs[0].name} beside published models"
     body = (
         f"<header><h1>{escape(title)}</h1><p>{escape(', '.join(named))}</p></header><main>"
         + section("summary", "Figures", _figures(named, networks, beside))
@@ -66,7 +66,7 @@ def titles(runs: Sequence[Collected]) -> list[str]:
 def _unlike(runs: Collection[Collected]) -> str:
     """What keeps the runs' figures from ranking them, or ""."""
     if len({(run.dataset.get("digest"), run.split) for run in runs}) > 1:
-        return "on the same pictures"
+        return "on the same images"
     found = [run.evaluation for run in runs]
     looks = {(each.get("views", "single"), *each.get("scales", [1.0])) for each in found}
     return "with the same views and scales" if len(looks) > 1 else ""
@@ -95,7 +95,7 @@ def _figures(named: Mapping[str, Collected], networks: Sequence[Mapping[str, Any
         rows.append(cells)
     head = ["run", "model", "split", *(item[1] for item in measures), "parameters", "multiply-adds", "epochs"]
     text = f"The runs were not evaluated {unlike}: their figures do not rank them." if unlike else ""
-    caption = "Small print: 95 % intervals by the bootstrap over pictures"
+    caption = "Small print: 95 % intervals by the bootstrap over images"
     return note(text) + table(head, rows, caption=caption + ("; the best in bold" if best else ""))
 
 
@@ -127,7 +127,7 @@ def _bubbles(
     text = "The area of a bubble shows the parameters."
     if published:
         rows += [{**item, "published": True} for item in published]
-        text += " Grey: published nets by their top-1 on ImageNet, which is only comparable with runs on ImageNet."
+        text += " Gray: published models by their top-1 on ImageNet, which is only comparable with runs on ImageNet."
     return [row(bubbles.bubbles_svg(rows)), note(text)]
 
 
@@ -139,9 +139,7 @@ def _classes(named: Mapping[str, Collected]) -> str:
     rows = []
     for items in zip(*(found or () for found in scores), strict=True):
         rows.append((items[0]["name"], f"{items[0]['count']:,}", *(number(item["f1"]) for item in items)))
-    return table(
-        ("class", "pictures", *named), rows, caption="F1 of each class; choose a heading to sort", sortable=True
-    )
+    return table(("class", "images", *named), rows, caption="F1 of each class; choose a heading to sort", sortable=True)
 
 
 def _differences(named: Mapping[str, Collected]) -> str:

@@ -1,6 +1,6 @@
-"""The confusion matrix, and the pictures of each of its cells.
+"""The confusion matrix, and the images of each of its cells.
 
-A cell is a link to the pictures of its pair, which the style sheet shows where they are the page's target: so it works
+A cell is a link to the images of its pair, which the style sheet shows where they are the page's target: so it works
 by mouse and keyboard, goes back with the browser's button, can be sent as a link, and needs no script.
 """
 
@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from cnnjax.report.collect import Collected
-from cnnjax.report.elements import link, percent, picture, scrolling, table
+from cnnjax.report.elements import image, link, percent, scrolling, table
 
 MOST_CLASSES = 30
 """Of a matrix; more give a list of pairs."""
@@ -18,19 +18,19 @@ LISTED = 40
 
 
 def confusion(run: Collected) -> str:
-    """The matrix, or with many classes the most confused pairs, and the pictures behind them; empty without either."""
+    """The matrix, or with many classes the most confused pairs, and the images behind them; empty without either."""
     matrix = run.evaluation.get("confusion")
     pairs = run.errors.get("pairs", [])
     totals = [item["count"] for item in run.evaluation.get("per_class", [])]
     if not totals or not (matrix or pairs):
         return ""
-    shown = {(pair["label"], pair["predicted"]) for pair in pairs if pair["pictures"]}
+    shown = {(pair["label"], pair["predicted"]) for pair in pairs if pair["images"]}
     if matrix and len(matrix) <= MOST_CLASSES:
         overview = _matrix(matrix, run.classes, shown)
     else:  # thousands of classes have no matrix
         cells = _wrong(matrix) if matrix else [(pair["count"], pair["label"], pair["predicted"]) for pair in pairs]
         overview = f"<div>{_list(cells, totals, run.classes, shown)}</div>"
-    panels = "".join(_pair(run, pair, totals[pair["label"]]) for pair in pairs if pair["pictures"])
+    panels = "".join(_pair(run, pair, totals[pair["label"]]) for pair in pairs if pair["images"])
     if panels:
         return f'<div class="confusion">{overview}<div class="pairs" aria-live="polite">{panels}</div></div>'
     return overview
@@ -52,7 +52,7 @@ def _matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], shown: set[
         )
         lines.append(f'<tr><th scope="row">{names[label]}</th>{cells}</tr>')
     inside = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
-    caption = "Rows are the labels, columns what the network said; a number leads to its pictures"
+    caption = "Rows are the labels, columns what the network said; a number leads to its images"
     return f"<div>{scrolling(f'<table class=matrix>{inside}</table>', caption)}</div>"
 
 
@@ -63,7 +63,7 @@ def _square(label: int, predicted: int, count: int, share: float, names: Sequenc
     text = f"{count:,}"
     if shown:
         anchor = _anchor(label, predicted)
-        text = f'<a href="#{anchor}" aria-label="{text} pictures: {what}">{text}</a>'
+        text = f'<a href="#{anchor}" aria-label="{text} images: {what}">{text}</a>'
     # The root makes a tenth of a row visible, where most of what is interesting lies.
     kind = "right" if label == predicted else "wrong"
     return f'<td class="{kind}" style="--share: {share**0.5:.3f}" title="{what}: {share:.1%} of the row">{text}</td>'
@@ -88,29 +88,29 @@ def _list(
         if (label, predicted) in shown:
             text = (text, link(f"#{_anchor(label, predicted)}", text))
         rows.append((classes[label], classes[predicted], text, percent(count / totals[label], 1)))
-    head = ("label", "taken for", "pictures", "of the label")
+    head = ("label", "taken for", "images", "of the label")
     return table(head, rows, caption="The most confused pairs of classes")
 
 
 def _pair(run: Collected, pair: Mapping[str, Any], total: int) -> str:
     label, predicted = run.classes[pair["label"]], run.classes[pair["predicted"]]
     anchor = _anchor(pair["label"], pair["predicted"])
-    chosen = pair["pictures"]
+    chosen = pair["images"]
     which = (
         f"all {pair['count']:,}" if len(chosen) == pair["count"] else f"the surest {len(chosen)} of {pair['count']:,}"
     )
-    pictures = "".join(
-        picture(
-            run.pictures.get(entry["index"]),
+    images = "".join(
+        image(
+            run.images.get(entry["index"]),
             f"{entry['file']}: {label}, taken for {predicted} with {entry['confidence']:.1%}",
             percent(entry["confidence"], 0),
         )
         for entry in chosen
     )
     return (
-        f'<section id="{anchor}" class="pair" tabindex="-1" aria-labelledby="{anchor}-title">'
+        f'<section id="{anchor}" class="pair" tabindex="-1" aria-labeledby="{anchor}-title">'
         f'<h3 id="{anchor}-title">{escape(label)}, taken for {escape(predicted)}</h3>'
-        f'<p class="note">{pair["count"] / max(total, 1):.1%} of {total:,} pictures; '
+        f'<p class="note">{pair["count"] / max(total, 1):.1%} of {total:,} images; '
         f"{which}, with the confidence of the mistake</p>"
-        f'<div class="gallery">{pictures}</div></section>'
+        f'<div class="gallery">{images}</div></section>'
     )

@@ -1,4 +1,4 @@
-"""How charts look: colours, axes, and matplotlib's SVG made fit to stand inside a page."""
+"""How charts look: colors, axes, and matplotlib's SVG made fit to stand inside a page."""
 
 import io
 import re
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-# Blue, vermilion and bluish green of Okabe and Ito's palette, which colour-blind readers tell apart.
-COLOURS = {"training": "#0072B2", "validation": "#D55E00", "test": "#009E73"}
+# Blue, vermilion and bluish green of Okabe and Ito's palette, which color-blind readers tell apart.
+COLORS = {"training": "#0072B2", "validation": "#D55E00", "test": "#009E73"}
 INK, FAINT, MUTED = "#333333", "#DDDDDD", "#999999"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A6A00")
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 # The page's style sheet has a light and a dark value for each.
 VARIABLES = {INK: "var(--ink)", FAINT.lower(): "var(--line)", MUTED: "var(--muted)"} | {
-    colour.lower(): f"var(--series-{number})" for number, colour in enumerate(SERIES)
+    color.lower(): f"var(--series-{number})" for number, color in enumerate(SERIES)
 }
 
 
 def series(number: int) -> dict[str, Any]:
-    """Returns colour and dash of the n-th of any number of lines."""
+    """Returns color and dash of the n-th of any number of lines."""
     return {"color": SERIES[number % len(SERIES)], "linestyle": DASHES[number // len(SERIES) % len(DASHES)]}
 
 
@@ -59,7 +59,7 @@ def key(panel: Any, **options: Any) -> None:
 def svg(figure: Any, name: str, alt: str, *, tips: Sequence[str] = ()) -> str:
     """Returns a figure as an <svg> element for a page.
 
-    Its text stays text, its colours become the page's, so that it follows light and dark, and its ids are its own.
+    Its text stays text, its colors become the page's, so that it follows light and dark, and its ids are its own.
 
     Args:
       name: of the chart, different from all others on the page.
@@ -86,6 +86,6 @@ def svg(figure: Any, name: str, alt: str, *, tips: Sequence[str] = ()) -> str:
 
 
 def _themed(style: re.Match[str]) -> str:
-    """The page's font and colours in the place of the file's own."""
+    """The page's font and colors in the place of the file's own."""
     text = re.sub(r" ?font-family: [^;\"]*;", "", style[0])
-    return re.sub(r"#[0-9a-f]{6}", lambda colour: VARIABLES.get(colour[0], colour[0]), text)
+    return re.sub(r"#[0-9a-f]{6}", lambda color: VARIABLES.get(color[0], color[0]), text)

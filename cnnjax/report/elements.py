@@ -1,4 +1,4 @@
-"""Pieces of HTML: text made safe, tables, figures, pictures; and the frame of a page."""
+"""Pieces of HTML: text made safe, tables, figures, images; and the frame of a page."""
 
 import base64
 import hashlib
@@ -12,14 +12,14 @@ from typing import Any, TypeAlias
 from cnnjax.core.arrays import HostArray
 
 EXACT = 48
-"""Sides up to which a picture is kept to the last bit; larger ones are photographs, and JPEG is smaller."""
+"""Sides up to which an image is kept to the last bit; larger ones are photographs, and JPEG is smaller."""
 
 
 def page(title: str, body: str) -> str:
     """Returns a whole document, with style and script inside.
 
     Its content security policy forbids every request and every other script, so that nothing foreign in a name or a
-    picture can do anything.
+    image can do anything.
     """
     parts = {name: _asset(f"page.{name}") for name in ("css", "js")}
     digest = base64.b64encode(hashlib.sha256(parts["js"].encode()).digest()).decode()
@@ -37,7 +37,7 @@ def section(name: str, title: str, *content: str) -> str:
     if not inside:
         return ""
     head = f'<h2 id="{name}-title">{escape(title)}</h2>'
-    return f'<section id="{name}" aria-labelledby="{name}-title">{head}\n{inside}\n</section>'
+    return f'<section id="{name}" aria-labeledby="{name}-title">{head}\n{inside}\n</section>'
 
 
 def note(text: str) -> str:
@@ -102,7 +102,7 @@ def fold(title: str, content: str) -> str:
     return f"<details><summary>{escape(title)}</summary>\n{content}\n</details>"
 
 
-def picture(image: HostArray | None, alt: str, caption: str, *, wrong: bool = False) -> str:
+def image(image: HostArray | None, alt: str, caption: str, *, wrong: bool = False) -> str:
     """A thumbnail with its caption; without an image the caption alone."""
     inside = ""
     if image is not None:
@@ -114,7 +114,7 @@ def picture(image: HostArray | None, alt: str, caption: str, *, wrong: bool = Fa
 
 
 def data_uri(image: HostArray) -> str:
-    """A picture uint8 [H, W, 1 or 3] as text: PNG where it is small, else JPEG."""
+    """An image uint8 [H, W, 1 or 3] as text: PNG where it is small, else JPEG."""
     from PIL import Image
 
     file = io.BytesIO()

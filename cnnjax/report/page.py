@@ -11,13 +11,11 @@ from urllib.parse import quote
 from cnnjax.report import charts, elements, quality
 from cnnjax.report.collect import Collected, flat
 from cnnjax.report.confusion import confusion
-from cnnjax.report.elements import cards, count, fold, note, number, percent, picture, row, section, table
+from cnnjax.report.elements import cards, count, fold, image, note, number, percent, row, section, table
 
 FIGURES_LIMIT = 3 << 20
-"""Bytes of the pictures in figures/ that a page takes in; the others are linked."""
-MORE = (
-    "cnnjax evaluate --report --workdir RUN writes the figures of the classes, calibration and the pictures of errors."
-)
+"""Bytes of the images in figures/ that a page takes in; the others are linked."""
+MORE = "cnnjax evaluate --report --workdir RUN writes the figures of the classes, calibration and the images of errors."
 
 
 def render(run: Collected, *, beside: Path, network: Mapping[str, Any] | None = None) -> str:
@@ -37,7 +35,7 @@ def render(run: Collected, *, beside: Path, network: Mapping[str, Any] | None = 
         section("mistakes", "Surest mistakes", _mistakes(run)),
         section("doubts", "Least sure hits", _entries(run, "hits", "Right, and closest to wrong.")),
         section("faults", "Likely label faults", _faults(run)),
-        section("pictures", "Pictures", _figures(run, beside)),
+        section("images", "Images", _figures(run, beside)),
         section("network", "Network", _layers(network)),
         section("origin", "Where it comes from", _config(run), _files(run, beside)),
     ]
@@ -69,8 +67,8 @@ def drawn(draw: Any) -> list[str]:
 def _subtitle(run: Collected) -> str:
     model, data = run.config.get("model", {}).get("name", "a network"), run.config.get("data", {}).get("source", "")
     counts = run.dataset.get("counts", {})
-    pictures = ", ".join(f"{number:,} {split}" for split, number in counts.items())
-    return f"{model} on {data}" + (f": {pictures} pictures of {len(run.classes):,} classes" if pictures else "")
+    images = ", ".join(f"{number:,} {split}" for split, number in counts.items())
+    return f"{model} on {data}" + (f": {images} images of {len(run.classes):,} classes" if images else "")
 
 
 # ---------------------------------------------------------------- figures
@@ -82,7 +80,7 @@ def _headline(run: Collected, network: Mapping[str, Any] | None) -> str:
     report, items = run.evaluation, []
     intervals = report.get("intervals") or {}
     for key, name, text in (
-        # With several labels a picture, whether the likeliest class is one of them is but a part of the matter.
+        # With several labels an image, whether the likeliest class is one of them is but a part of the matter.
         ("top1", "Top-1" if "exact_match" in report else "Accuracy", percent),
         ("top5", "Top-5", percent),
         ("exact_match", "All labels right", percent),
@@ -99,15 +97,15 @@ def _headline(run: Collected, network: Mapping[str, Any] | None) -> str:
             items.append((name, text(report[key]), small))
     if network:
         items.append(("Parameters", count(network["params"]), f"{network['params']:,}"))
-        items.append(("Multiply-adds", count(network["macs"]), "of one picture"))
+        items.append(("Multiply-adds", count(network["macs"]), "of one image"))
     views = report.get("views", "single")
-    sentence = f"{(run.split or '').capitalize()} split, {report.get('count', 0):,} pictures, each once"
+    sentence = f"{(run.split or '').capitalize()} split, {report.get('count', 0):,} images, each once"
     if "checkpoint" in report:
         sentence += f"; {report['checkpoint']} checkpoint, step {report['step']:,}"
     sentence += f"; views: {views}" if views != "single" else ""
     sentence += "; logits divided by the fitted temperature." if report.get("calibrated") else "."
     if intervals:
-        sentence += " Small print: 95 % intervals by the bootstrap over pictures."
+        sentence += " Small print: 95 % intervals by the bootstrap over images."
     return cards(items) + note(sentence) + ("" if "per_class" in report else note(MORE))
 
 
@@ -118,7 +116,7 @@ def _other_splits(run: Collected) -> str:
         (split, f"{report.get('count', 0):,}", percent(report["top1"]), number(report.get("log_loss")))
         for split, report in run.evaluations.items()
     ]
-    return table(("split", "pictures", "top-1", "log loss"), rows, caption="All evaluated splits")
+    return table(("split", "images", "top-1", "log loss"), rows, caption="All evaluated splits")
 
 
 def _curves(run: Collected) -> list[str]:
@@ -136,7 +134,7 @@ def _classes(run: Collected) -> str:
         for name in ("macro", "weighted")
         if report.get(name)
     ]
-    head = ("class", "pictures", "precision", "recall", "F1", "ROC AUC", "average precision")
+    head = ("class", "images", "precision", "recall", "F1", "ROC AUC", "average precision")
     return table(
         head, rows, caption="Each class against the rest; choose a heading to sort", sortable=True, foot=averages
     )
@@ -165,7 +163,7 @@ def _temperature(run: Collected) -> str:
     )
 
 
-# ---------------------------------------------------------------- pictures
+# ---------------------------------------------------------------- images
 
 
 def _names(run: Collected, labels: Sequence[int]) -> str:
@@ -173,13 +171,13 @@ def _names(run: Collected, labels: Sequence[int]) -> str:
 
 
 def _entry(run: Collected, entry: Mapping[str, Any]) -> str:
-    """A picture with its classes, what the network said, and how sure it was."""
+    """An image with its classes, what the network said, and how sure it was."""
     own, said = _names(run, entry["labels"]), run.classes[entry["predicted"]]
     right = entry["predicted"] in entry["labels"]
     sure = percent(entry["confidence"], 1)
-    alt = f"{entry['file']}: {own}, {'recognised' if right else f'taken for {said}'} with {sure}"
+    alt = f"{entry['file']}: {own}, {'recognized' if right else f'taken for {said}'} with {sure}"
     caption = f"<b>{escape(said)}</b> {sure}" if right else f"{escape(own)} → <b>{escape(said)}</b> {sure}"
-    return picture(run.pictures.get(entry["index"]), alt, caption, wrong=not right)
+    return image(run.images.get(entry["index"]), alt, caption, wrong=not right)
 
 
 def _entries(run: Collected, name: str, text: str) -> str:
@@ -199,8 +197,8 @@ def _mistakes(run: Collected) -> str:
     blocks = []
     for entry in alike:
         near = "".join(
-            picture(
-                run.train_pictures.get(other["index"]),
+            image(
+                run.train_images.get(other["index"]),
                 f"{other['file']}: {_names(run, other['labels'])}, distance {other['distance']:.3g}",
                 escape(_names(run, other["labels"])),
             )
@@ -209,7 +207,7 @@ def _mistakes(run: Collected) -> str:
         blocks.append(f'<div class="alike">{_entry(run, entry)}<div class="gallery">{near}</div></div>')
     rest = "".join(_entry(run, entry) for entry in found if not entry.get("nearest"))
     text = (
-        "Wrong, and sure of it: the label → what the network said. Beside each are the training pictures that are "
+        "Wrong, and sure of it: the label → what the network said. Beside each are the training images that are "
         "nearest to it in the features of the network's last layer."
     )
     return note(text) + f'<div class="alikes">{"".join(blocks)}</div><div class="gallery wide">{rest}</div>'
@@ -218,14 +216,14 @@ def _mistakes(run: Collected) -> str:
 def _faults(run: Collected) -> str:
     total = run.errors.get("fault_count", 0)
     text = (
-        f"For {total:,} pictures the network believes another class than the label's by confident learning (Northcutt "
+        f"For {total:,} images the network believes another class than the label's by confident learning (Northcutt "
         "et al. 2021); these are the likeliest. Each is a fault of the label or of the network: look."
     )
     return _entries(run, "faults", text)
 
 
 def _figures(run: Collected, beside: Path) -> str:
-    """The pictures that explain and robustness have left, named by their files."""
+    """The images that explain and robustness have left, named by their files."""
     shown, left, rest = [], FIGURES_LIMIT, []
     for path in run.figures:
         size = path.stat().st_size

@@ -28,7 +28,7 @@ def reliability_svg(bins: Sequence[Mapping[str, Any]], ece: float) -> str:
     width = [row["high"] - row["low"] for row in filled]
     shares = [row["count"] / total for row in filled]
     low = [row["low"] for row in filled]
-    panel.bar(low, shares, width, align="edge", color=drawing.FAINT, label="share of the pictures")
+    panel.bar(low, shares, width, align="edge", color=drawing.FAINT, label="share of the images")
     panel.plot(
         [row["confidence"] for row in filled],
         [row["accuracy"] for row in filled],

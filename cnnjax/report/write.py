@@ -23,7 +23,7 @@ def write_page(
       root: the run folder.
       network: {params, params_total, macs, layers} of its model, or None.
       to: where to; None: report.html in the run folder.
-      split: whose figures and pictures it shows; None: see `collect`.
+      split: whose figures and images it shows; None: see `collect`.
 
     Raises:
       UserError: no run folder, a damaged file in it, or no file can be written there; nothing was written.

@@ -1,8 +1,8 @@
 """The corruptions of ImageNet-C and CIFAR-10-C, at their five severities, as far as they are operations on pixels.
 
-Hendrycks and Dietterich 2019, arXiv:1903.12261, with the figures of the authors' code, which has one table for pictures
+Hendrycks and Dietterich 2019, arXiv:1903.12261, with the figures of the authors' code, which has one table for images
 of 224 x 224 and one for 32 x 32. Here are eight of the benchmark's fifteen and three of its four extra ones. Not here:
-glass and motion blur, snow, frost, fog, elastic, JPEG, and spatter, which need other people's pictures or programs, or
+glass and motion blur, snow, frost, fog, elastic, JPEG, and spatter, which need other people's images or programs, or
 are no operation on a batch. Difference: nothing is stored as JPEG or bytes in between.
 """
 
@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.augment import colour, draw
+from cnnjax.augment import color, draw
 from cnnjax.core.arrays import Array
 from cnnjax.core.registry import Registry
 from cnnjax.robustness import filters
 
 SMALL = 64
-"""Pictures whose shorter side has at most so many pixels get CIFAR-10-C's figures: those of ImageNet-C are for 224."""
+"""Images whose shorter side has at most so many pixels get CIFAR-10-C's figures: those of ImageNet-C are for 224."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Corruption:
 
     Attributes:
       apply: f(keys, levels, figure) -> levels.
-      imagenet, cifar: the figures of severities 1-5, for large and for small pictures.
+      imagenet, cifar: the figures of severities 1-5, for large and for small images.
       extra: one of the four that the benchmark's mean leaves out.
       channels: how many it needs; None: any number.
       shaped: the figure decides the shapes of what is computed, so each is compiled by itself.
@@ -43,7 +43,7 @@ class Corruption:
     shaped: bool = False
 
     def figure(self, levels: Array, severity: int) -> Any:
-        """What a severity of 1-5 means for pictures of the size of `levels` [N, h, w, C]."""
+        """What a severity of 1-5 means for images of the size of `levels` [N, h, w, C]."""
         return (self.cifar if min(levels.shape[1:3]) <= SMALL else self.imagenet)[severity - 1]
 
 
@@ -64,12 +64,12 @@ def _register(imagenet: tuple[Any, ...], cifar: tuple[Any, ...], **options: Any)
 @_register((0.08, 0.12, 0.18, 0.26, 0.38), (0.04, 0.06, 0.08, 0.09, 0.1))
 def gaussian_noise(keys: Array, levels: Array, deviation: Array | float) -> Array:
     """Adds noise of a deviation in pixels of 0-1."""
-    return colour.noise(keys, levels, deviation=255 * deviation)
+    return color.noise(keys, levels, deviation=255 * deviation)
 
 
 @_register((60, 25, 12, 5, 3), (500, 250, 100, 75, 50))
 def shot_noise(keys: Array, levels: Array, photons: Array | float) -> Array:
-    """Draws each value from the Poisson distribution of a sensor that counts `photons` where the picture is white."""
+    """Draws each value from the Poisson distribution of a sensor that counts `photons` where the image is white."""
     counts = jax.vmap(jax.random.poisson)(keys, levels / 255 * photons)
     return counts * (255 / photons)
 
@@ -122,7 +122,7 @@ def gaussian_blur(keys: Array, levels: Array, sigma: Array | float) -> Array:
     return filters.blur(levels, sigma)
 
 
-# ---------------------------------------------------------------- light, colour, grain
+# ---------------------------------------------------------------- light, color, grain
 
 
 @_register((0.1, 0.2, 0.3, 0.4, 0.5), (0.05, 0.1, 0.15, 0.2, 0.3))
@@ -139,12 +139,12 @@ def brightness(keys: Array, levels: Array, amount: Array | float) -> Array:
 @_register((0.4, 0.3, 0.2, 0.1, 0.05), (0.75, 0.5, 0.4, 0.3, 0.15))
 def contrast(keys: Array, levels: Array, factor: Array | float) -> Array:
     """Multiplies the distance from each channel's mean."""
-    return colour.from_mean(levels, factor)
+    return color.from_mean(levels, factor)
 
 
 @_register((0.6, 0.5, 0.4, 0.3, 0.25), (0.95, 0.9, 0.85, 0.75, 0.65), shaped=True)
 def pixelate(keys: Array, levels: Array, share: float) -> Array:
-    """Makes the picture smaller by a share of its sides and as large again."""
+    """Makes the image smaller by a share of its sides and as large again."""
     return filters.pixelate(levels, share)
 
 
@@ -155,7 +155,7 @@ def pixelate(keys: Array, levels: Array, share: float) -> Array:
     channels=3,
 )
 def saturate(keys: Array, levels: Array, figure: tuple[Array | float, Array | float]) -> Array:
-    """Multiplies the saturation of HSV and adds to it; grey, whose hue counts as red, turns reddish where it adds."""
+    """Multiplies the saturation of HSV and adds to it; gray, whose hue counts as red, turns reddish where it adds."""
     value = levels.max(-1, keepdims=True)
     chroma = value - levels.min(-1, keepdims=True)
     saturation = jnp.where(value > 0, chroma / jnp.maximum(value, 1e-6), 0.0)

@@ -1,4 +1,4 @@
-"""The pictures of a study: accuracy over strength, and adversaries beside the pictures they were made of."""
+"""The images of a study: accuracy over strength, and adversaries beside the images they were made of."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,8 +36,8 @@ def curves(report: Mapping[str, Any], path: str | Path) -> None:
         for number, (label, strengths, top1) in enumerate(lines):
             # Corruptions are many: all faint but for their mean, which comes last.
             main = len(lines) <= 2 or number == len(lines) - 1
-            colour = drawing.SERIES[number if len(lines) <= 2 else 0] if main else MUTED
-            panel.plot(strengths, top1, "o-", markersize=3, linewidth=1.4 if main else 0.7, color=colour, label=label)
+            color = drawing.SERIES[number if len(lines) <= 2 else 0] if main else MUTED
+            panel.plot(strengths, top1, "o-", markersize=3, linewidth=1.4 if main else 0.7, color=color, label=label)
         if len(lines) > 1:
             panel.legend(*_ends(panel, lines), fontsize=7, frameon=False)
         drawing.dress(panel, title, unit)
@@ -86,7 +86,7 @@ def pairs(
     classes: Sequence[str],
     path: str | Path,
 ) -> None:
-    """Draws pictures, their adversaries and the magnified differences, with the likeliest class of each.
+    """Draws images, their adversaries and the magnified differences, with the likeliest class of each.
 
     Args:
       epsilon: of the attack, for the title.
@@ -109,9 +109,7 @@ def pairs(
             title = f"{classes[best]} {scores[column, best]:.0%}"
             axes[row, column].set_title(title, fontsize=9, color=INK, parse_math=False)
         axes[2, column].imshow(_drawn(127.5 + gain * difference[column]), cmap="gray", vmin=0, vmax=255)
-    for panel, title in zip(
-        axes[:, 0], ("picture", f"adversary, {epsilon:g}", f"difference x {gain:.3g}"), strict=True
-    ):
+    for panel, title in zip(axes[:, 0], ("image", f"adversary, {epsilon:g}", f"difference x {gain:.3g}"), strict=True):
         panel.set_ylabel(title, fontsize=9, color=INK)
     for panel in axes.ravel():
         panel.set(xticks=[], yticks=[])
@@ -120,7 +118,7 @@ def pairs(
 
 
 def _drawn(levels: HostArray) -> HostArray:
-    """The picture [h, w] or [h, w, 3] in bytes."""
-    picture = levels if levels.shape[2] == 3 else levels.mean(2)
-    drawn: HostArray = np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    """The image [h, w] or [h, w, 3] in bytes."""
+    image = levels if levels.shape[2] == 3 else levels.mean(2)
+    drawn: HostArray = np.clip(np.round(image), 0, 255).astype(np.uint8)
     return drawn

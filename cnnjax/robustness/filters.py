@@ -1,4 +1,4 @@
-"""Linear filters of pictures of any number of channels, along one side after the other, and one convolution."""
+"""Linear filters of images of any number of channels, along one side after the other, and one convolution."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def blur(levels: Array, sigma: Array | float) -> Array:
 
 
 def pixelate(levels: Array, share: float) -> Array:
-    """Makes a picture smaller by `share` of its sides and as large again, without smoothing: Pillow's BOX, twice."""
+    """Makes an image smaller by `share` of its sides and as large again, without smoothing: Pillow's BOX, twice."""
     height, width = levels.shape[1:3]
     smaller = [max(int(side * share), 1) for side in (height, width)]
     rows, columns = (_box(few, side) @ _box(side, few) for side, few in zip((height, width), smaller, strict=True))
@@ -96,7 +96,7 @@ def _gaussian(side: int, sigma: Array | float) -> Array:
 
 
 def _box(old: int, new: int) -> HostArray:
-    """Pillow's BOX: pixels whose centres lie within half a new pixel of its centre count alike; at least one does."""
+    """Pillow's BOX: pixels whose centers lie within half a new pixel of its center count alike; at least one does."""
     scale = old / new
     centers = (np.arange(new)[:, None] + 0.5) * scale
     distance = (np.arange(old) + 0.5 - centers) / max(scale, 1.0)

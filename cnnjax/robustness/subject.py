@@ -1,4 +1,4 @@
-"""An opened run as a function of the pixels that its model is given, before they are normalised."""
+"""An opened run as a function of the pixels that its model is given, before they are normalized."""
 
 import functools
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.augment import eval_pipeline
-from cnnjax.augment.normalise import as_levels
+from cnnjax.augment.normalize import as_levels
 from cnnjax.core import keys
 from cnnjax.core.arrays import Array, Tree
 from cnnjax.evaluation import metrics, views
@@ -38,7 +38,7 @@ class Subject:
     run: Run
 
     def frame(self, images: Any, sizes: Any = None) -> Array:
-        """Returns the levels of prepared pictures uint8 [N, H, W, C]; sizes [N, 2] of those on canvases."""
+        """Returns the levels of prepared images uint8 [N, H, W, C]; sizes [N, 2] of those on canvases."""
         return self._frame(jnp.asarray(images), sizes)
 
     def probabilities(self, levels: Any) -> Array:
@@ -49,7 +49,7 @@ class Subject:
         """Returns levels changed as CHANGES[name] says.
 
         Args:
-          indices: [N], from which each picture's draws are made, the same at every strength; None: 0 ... N - 1.
+          indices: [N], from which each image's draws are made, the same at every strength; None: 0 ... N - 1.
         """
         return _changed(jnp.asarray(levels), _indices(levels, indices), strength, name=name)
 
@@ -75,7 +75,7 @@ class Subject:
         """Returns levels within epsilon, in pixels of 0-1, that are taken for something else; see optim/adversary.py.
 
         Args:
-          labels: int [N] or, several a picture, [N, K]: to be led away from; with `target`, to be led to.
+          labels: int [N] or, several an image, [N, K]: to be led away from; with `target`, to be led to.
           name: of ATTACKS.
           steps: of an iterated attack.
         """
@@ -83,7 +83,7 @@ class Subject:
         return self._attack(*inputs, name=name, steps=steps, target=target)
 
     def score(self, levels: Array, labels: Array, mask: Array) -> dict[str, Array]:
-        """Returns the sums of evaluation/metrics.py over the unmasked pictures."""
+        """Returns the sums of evaluation/metrics.py over the unmasked images."""
         return self._score(self.run.variables, levels, labels, mask)
 
     # ------------------------------------------------------------ compiled once each
@@ -100,7 +100,7 @@ class Subject:
         return jax.jit(lambda images, sizes: pipeline(images, sizes)[0])
 
     def _logits(self, variables: Tree, levels: Array) -> Array:
-        return self.run.model.apply(variables, self.run.inference.normalise(levels))
+        return self.run.model.apply(variables, self.run.inference.normalize(levels))
 
     @functools.cached_property
     def _probabilities(self) -> Callable[..., Array]:
@@ -138,7 +138,7 @@ class Subject:
                 attack=ATTACKS[name],
                 epsilon=epsilon,
                 steps=steps,
-                keys=keys.per_picture(SEED, "attack", indices),
+                keys=keys.per_image(SEED, "attack", indices),
             )
             return 255 * moved
 
@@ -151,11 +151,11 @@ def _indices(levels: Any, indices: Any) -> Array:
 
 @functools.partial(jax.jit, static_argnames="name")
 def _changed(levels: Array, indices: Array, strength: Array, *, name: str) -> Array:
-    return CHANGES[name].apply(keys.per_picture(SEED, name, indices), levels, strength)
+    return CHANGES[name].apply(keys.per_image(SEED, name, indices), levels, strength)
 
 
 def _corrupted(levels: Array, indices: Array, *, name: str, figure: Any) -> Array:
-    draws = keys.per_picture(SEED, name, indices)
+    draws = keys.per_image(SEED, name, indices)
     return jnp.clip(CORRUPTIONS[name].apply(draws, levels.astype(jnp.float32), figure), 0, 255)
 
 

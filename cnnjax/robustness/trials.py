@@ -1,4 +1,4 @@
-"""The study of a run folder: accuracy on the same pictures under changes and attacks of rising strength."""
+"""The study of a run folder: accuracy on the same images under changes and attacks of rising strength."""
 
 import dataclasses
 import math
@@ -34,7 +34,7 @@ CORRUPTED = "corruptions"
 """What `tests` calls all of CORRUPTIONS together."""
 LEAST_LIKELY = "least_likely"
 EPSILONS = {"linf": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25), "l2": (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)}
-"""Radii that are tried, pixels of 0-1: a level is 1 / 255 = 0.004, and MNIST's pictures are about 9 long."""
+"""Radii that are tried, pixels of 0-1: a level is 1 / 255 = 0.004, and MNIST's images are about 9 long."""
 SHOWN = 6  # adversaries in a figure
 
 
@@ -73,12 +73,12 @@ def study(
     Args:
       workdir: the run folder.
       split: as of `actions.evaluate`.
-      count: how many pictures of the split, drawn once and for all.
+      count: how many images of the split, drawn once and for all.
       tests: names of CHANGES, and "corruptions" for those of ImageNet-C; None: all, or none if attacks are named.
       attacks: names of ATTACKS; None: fgsm and pgd, or none if tests are named.
       epsilons: radii of the attacks, pixels of 0-1; None: EPSILONS.
       steps: of pgd and pgd_l2; None: 10.
-      target: class that the attacks lead to, or least_likely: each picture's least likely one; None: away from the
+      target: class that the attacks lead to, or least_likely: each image's least likely one; None: away from the
         right one.
       checkpoint, data_dir, overrides, mesh: as of `actions.evaluate`.
 
@@ -97,22 +97,22 @@ def study(
     if target not in (None, LEAST_LIKELY):
         run.index(target)
     dataset = data_of(run, data_dir)
-    pictures = split_of(run, dataset, split)
-    if target and pictures.labels.ndim == 2:
-        raise UserError("an attack has a target only where a picture has one label; leave out --target")
+    images = split_of(run, dataset, split)
+    if target and images.labels.ndim == 2:
+        raise UserError("an attack has a target only where an image has one label; leave out --target")
     subject = Subject(dataclasses.replace(run, variables=jax.device_put(run.variables, replicated(mesh))))
     steps = steps or 10
     trials = _trials(subject, tests, attacks, epsilons, steps, target)
 
-    chosen = np.sort(keys.generator(SEED, "robustness").permutation(len(pictures))[:count])
-    source = loader(run.config, dataset, mesh)(Chosen(pictures, chosen))
+    chosen = np.sort(keys.generator(SEED, "robustness").permutation(len(images))[:count])
+    source = loader(run.config, dataset, mesh)(Chosen(images, chosen))
     size = min(evaluation_size(run.config, mesh), -(-len(chosen) // mesh.size) * mesh.size)
     rows = [{"index": i, "mask": mask, "position": i.astype(np.uint32)} for i, mask in batches(len(chosen), size)]
     means = _measure(subject, source, rows, trials)
-    report: dict[str, Any] = {"split": pictures.name, "count": len(chosen), **network(run)}
+    report: dict[str, Any] = {"split": images.name, "count": len(chosen), **network(run)}
     report |= _arranged(means, trials, tests, attacks, steps, target, run.model.input_size)
     folder = RunDir(workdir)
-    files.write_json(folder.evaluation(f"{pictures.name}_robustness"), report)
+    files.write_json(folder.evaluation(f"{images.name}_robustness"), report)
     try:
         figures.curves(report, folder.figures / "robustness.png")
         for name in attacks:
@@ -126,7 +126,7 @@ def study(
 
 def table(report: Mapping[str, Any]) -> str:
     """Returns the accuracies of a report as lines of text."""
-    lines = [f"{report['split']}: top-1 {report['clean']['top1']:.2%} on {report['count']:,} pictures as they are"]
+    lines = [f"{report['split']}: top-1 {report['clean']['top1']:.2%} on {report['count']:,} images as they are"]
 
     def line(name: str, strengths: Sequence[float], values: Sequence[float]) -> None:
         pairs = (f"{strength:g}: {value:.1%}" for strength, value in zip(strengths, values, strict=True))
@@ -233,7 +233,7 @@ def _measure(
 
 
 def _reached(subject: Subject, levels: Array, batch: Batch, goals: Array) -> dict[str, Array]:
-    """Of the pictures that were not of the target's class to begin with, how many are taken for it."""
+    """Of the images that were not of the target's class to begin with, how many are taken for it."""
     others = batch["mask"] * (batch["labels"] != goals)
     sums = subject.score(levels, goals, others)
     return {"aimed": sums["count"], "reached": sums["top1"]}
@@ -241,7 +241,7 @@ def _reached(subject: Subject, levels: Array, batch: Batch, goals: Array) -> dic
 
 def _means(sums: dict[str, float]) -> dict[str, Any]:
     aimed, reached = sums.pop("aimed", 0.0), sums.pop("reached", 0.0)
-    return metrics.summarise(sums) | ({"success": reached / aimed} if aimed else {})
+    return metrics.summarize(sums) | ({"success": reached / aimed} if aimed else {})
 
 
 def _arranged(
@@ -283,7 +283,7 @@ def _arranged(
 
 
 def _pairs(subject: Subject, batch: Batch, trial: Trial, row: Mapping[str, Any], clean: float) -> tuple[Any, ...]:
-    """(epsilon, levels before, after, probabilities before, after) of the pictures that a figure shows.
+    """(epsilon, levels before, after, probabilities before, after) of the images that a figure shows.
 
     At the least epsilon that leaves less than half of the accuracy `clean`, or the largest; first those that it turned.
     """

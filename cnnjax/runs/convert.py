@@ -22,10 +22,10 @@ from cnnjax.models.base import MODELS, find, resolve_alias
 from cnnjax.models.cards import Weights
 from cnnjax.models.model import from_flat
 from cnnjax.optim import optimizers
-from cnnjax.training.checkpoint import Checkpoints
-from cnnjax.training.state import Progress, create_state
 from cnnjax.runs.run import CONVERTED, open_run
 from cnnjax.runs.workdir import describe_run
+from cnnjax.training.checkpoint import Checkpoints
+from cnnjax.training.state import Progress, create_state
 from cnnjax.weights import bridge, detect
 from cnnjax.weights import files as weight_files
 
@@ -48,7 +48,7 @@ def convert(
       path: the file, see `weights.files.read`.
       workdir: a new or empty folder.
       source: whose names the file uses; None: found from them.
-      tag: which of the source's published weights these are, for the size and normalisation of the pictures; with @224
+      tag: which of the source's published weights these are, for the size and normalization of the images; with @224
         where one was measured at several sides; None: the source's first in weights.csv, which is said.
       num_classes: another number than the file's, or a file without a classifier, begins with a new head.
       class_names: of the outputs, in order; without them classes are called by their numbers.
@@ -98,7 +98,7 @@ def convert(
         raise
     logs.say(f"{name}: {trees.size(variables['params']):,} parameters from {path}, in the names of {source}")
     _say_new(model, new, found=None if headless else found, others=detect.without_auxiliary(model, state, source))
-    _say_pictures(model, published)
+    _say_images(model, published)
     logs.say(f"it is a run folder now: {run.root}")
     return run
 
@@ -108,31 +108,31 @@ def _say_new(model: Model, new: frozenset[str], *, found: int | None, others: li
 
     Args:
       found: the number of classes of its head; None: it has none.
-      others: nets without auxiliary heads that have the very names of the file.
+      others: models without auxiliary heads that have the very names of the file.
     """
     if head := sorted(new - model.auxiliary_leaves):
         why = "where the file has no head" if found is None else f"instead of {found}"
         logs.say(f"new for {model.num_classes} classes {why}: {', '.join(head)}")
     if beside := sorted(new & model.auxiliary_leaves):
-        hint = "".join(f"; --arch {one} is the net of {one.partition('/')[0]}, which has none" for one in others)
+        hint = "".join(f"; --arch {one} is the model of {one.partition('/')[0]}, which has none" for one in others)
         logs.say(f"new for {model.num_classes} classes, since auxiliary heads are missing: {', '.join(beside)}{hint}")
 
 
-def _say_pictures(model: Model, published: Weights | None) -> None:
-    """Says for which weights' pictures the run is made, that it could be for others', and what they do not tell."""
+def _say_images(model: Model, published: Weights | None) -> None:
+    """Says for which weights' images the run is made, that it could be for others', and what they do not tell."""
     height, width, channels = model.input_size
     known = _levels(published or model.card, channels)
-    levels = "" if known else f"; normalised to -1 .. 1, since the means of {channels} channels are not known"
+    levels = "" if known else f"; normalized to -1 .. 1, since the means of {channels} channels are not known"
     if published is None:
-        return logs.say(f"pictures as the card of {model.name} has them, {height} x {width}{levels}")
+        return logs.say(f"images as the card of {model.name} has them, {height} x {width}{levels}")
     sets = len({row.tag for row in model.card.weights if row.source == published.source})
     more = f"; --tag names another of {sets} sets" if sets > 1 else ""
-    logs.say(f"pictures as for {published.source} {published.tag}, {published.side} x {published.side}{levels}{more}")
+    logs.say(f"images as for {published.source} {published.tag}, {published.side} x {published.side}{levels}{more}")
 
 
-def _levels(pictures: Weights | Card, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The mean and the deviation that pictures are normalised by; None where they are not known for these channels."""
-    mean, std = pictures.mean, pictures.std
+def _levels(images: Weights | Card, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """The mean and the deviation that images are normalized by; None where they are not known for these channels."""
+    mean, std = images.mean, images.std
     return None if mean is None or std is None or len(mean) != channels else (mean, std)
 
 
@@ -153,7 +153,7 @@ def export(workdir: str | Path, path: str | Path, *, source: bridge.Source | Non
 
 
 def _check_form(card: Card, name: str, source: str) -> None:
-    """Refuses another library's form of the net, which may have the same names; tells where names cannot tell."""
+    """Refuses another library's form of the model, which may have the same names; tells where names cannot tell."""
     plain = name.rpartition("/")[2]
     own = not card.published or card.published.source == source
     forms = [form for form in (f"{source}/{plain}", f"{source}/tf_{plain}") if form in MODELS]
@@ -172,7 +172,7 @@ def _has_tag(row: Weights, tag: str) -> bool:
 
 
 def _published(card: Card, source: str, tag: str | None) -> Weights | None:
-    """The row of weights.csv whose pictures these weights want."""
+    """The row of weights.csv whose images these weights want."""
     rows = [row for row in card.weights if row.source == source]
     if tag is None:
         return next(iter(rows), card.weights[0] if card.weights else None)
@@ -185,18 +185,18 @@ def _published(card: Card, source: str, tag: str | None) -> Weights | None:
 def _describe(model: Model, published: Weights | None, names: tuple[str, ...]) -> tuple[Experiment, Dataset]:
     """The config and the data description of a run that was never trained here."""
     card, (height, width, channels) = model.card, model.input_size
-    pictures = published or card
-    mean, std = _levels(pictures, channels) or ((127.5,) * channels, (127.5,) * channels)
+    images = published or card
+    mean, std = _levels(images, channels) or ((127.5,) * channels, (127.5,) * channels)
     # Whole pixels as timm counts them; torchvision's crops are such quotients of whole sizes, but for the last digit.
-    size = (int(height / pictures.crop + 1e-3), int(width / pictures.crop + 1e-3))
+    size = (int(height / images.crop + 1e-3), int(width / images.crop + 1e-3))
     config = validate(
         Experiment(
             data=DataConfig(
                 source=CONVERTED,
                 batch_size=32,
-                resize=pictures.resize,
+                resize=images.resize,
                 size=size,
-                interpolation=pictures.interpolation,
+                interpolation=images.interpolation,
                 channels=channels,
                 val_fraction=0.0,
                 test_fraction=0.0,

@@ -1,4 +1,4 @@
-"""A run held against pictures: which they are, how they reach the devices, and what the network says of them."""
+"""A run held against images: which they are, how they reach the devices, and what the network says of them."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +18,10 @@ from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import calibrate, custom, metrics, predictions, report
 from cnnjax.evaluation import split as evaluation
 from cnnjax.optim import losses
+from cnnjax.runs.run import CONVERTED, Run
 from cnnjax.training.build import is_resident, loader, to_learn
 from cnnjax.training.callbacks import Callback, Record
 from cnnjax.training.inference import embed_step, eval_step, predict_step, view_logits
-from cnnjax.runs.run import CONVERTED, Run
 
 
 def evaluation_size(config: Experiment, mesh: Any) -> int:
@@ -49,10 +49,10 @@ def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     source = run.config.data.source
     if source == CONVERTED:
         raise UserError(
-            f"{run.folder.root} was converted and has no pictures of its own; "
+            f"{run.folder.root} was converted and has no images of its own; "
             "give config.data.source=folder:PATH with them"
         )
-    if not run.dataset.prepared:  # a converted run is held against any pictures of its classes
+    if not run.dataset.prepared:  # a converted run is held against any images of its classes
         dataset = data.prepare(run.reading, data_dir)
         _ = _outputs(run, dataset)
         return dataset
@@ -61,7 +61,7 @@ def _data_of(run: Run, data_dir: str | Path | None) -> Dataset:
     else:
         dataset = data.prepare(run.reading, data_dir)
     if dataset.digest != run.dataset.digest:
-        raise UserError(f"{source} no longer holds the pictures that the run was trained on; bring them back")
+        raise UserError(f"{source} no longer holds the images that the run was trained on; bring them back")
     return dataset
 
 
@@ -87,21 +87,21 @@ def _outputs(run: Run, dataset: Dataset) -> HostArray:
 def split_of(run: Run, dataset: Dataset, split: str | None) -> Split:
     """One split; None: test, of converted weights the first there is of test, val and train.
 
-    The training split of a run with `train.overfit` is the pictures that it learned by heart.
+    The training split of a run with `train.overfit` is the images that it learned by heart.
     """
     if split is None:
         wanted = ("test",) if run.dataset.prepared else ("test", "val", "train")
         split = next((name for name in wanted if name in dataset.counts), "test")
-    pictures = dataset.split(split)
+    images = dataset.split(split)
     if split == "train":
-        pictures = to_learn(run.config, pictures)
+        images = to_learn(run.config, images)
     if not run.dataset.prepared:
-        pictures.labels = _relabelled(pictures.labels, _outputs(run, dataset), len(run.classes))
-    return pictures
+        images.labels = _relabeled(images.labels, _outputs(run, dataset), len(run.classes))
+    return images
 
 
-def _relabelled(labels: HostArray, outputs: HostArray, width: int) -> HostArray:
-    """Labels [N], or [N, k] of several a picture, as those of a run with `width` outputs."""
+def _relabeled(labels: HostArray, outputs: HostArray, width: int) -> HostArray:
+    """Labels [N], or [N, k] of several an image, as those of a run with `width` outputs."""
     if labels.ndim == 1:
         return outputs[labels]
     wide = np.zeros((len(labels), width), labels.dtype)
@@ -110,7 +110,7 @@ def _relabelled(labels: HostArray, outputs: HostArray, width: int) -> HostArray:
 
 
 def identity(run: Run) -> dict[str, Any]:
-    """Which network was measured, and how it looked at the pictures."""
+    """Which network was measured, and how it looked at the images."""
     return {**network(run), **look(run.config), "calibrated": run.calibrated}
 
 
@@ -122,7 +122,7 @@ def network(run: Run) -> dict[str, Any]:
 def reported(run: Run, split: str) -> dict[str, Any]:
     """What the folder already has of this network's report on this split, which a mere evaluation does not undo."""
     path = run.folder.evaluation(split)
-    found = files.read_json(path) if run.dataset.prepared and path.is_file() else {}  # converted: any pictures
+    found = files.read_json(path) if run.dataset.prepared and path.is_file() else {}  # converted: any images
     if any(found.get(key) != value for key, value in identity(run).items()):
         return {}
     if (found.get("temperature") or {}).get("value") != run.calibration:
@@ -131,16 +131,16 @@ def reported(run: Run, split: str) -> dict[str, Any]:
 
 
 def look(config: Experiment) -> dict[str, Any]:
-    """How evaluation looks at a picture: views, scales, input_size [h, w]."""
+    """How evaluation looks at an image: views, scales, input_size [h, w]."""
     size = config.evaluate.input_size or (config.model.input_size or ())[:2]
     return {"views": config.evaluate.views, "scales": list(config.evaluate.scales), "input_size": list(size)}
 
 
 def check_one_view(overrides: Mapping[str, Any] | None) -> None:
-    """What looks at the centre view alone refuses to be told of others, instead of giving the same as without them."""
+    """What looks at the center view alone refuses to be told of others, instead of giving the same as without them."""
     for key in ("evaluate.views", "evaluate.scales"):
         if key in (overrides or {}):
-            raise UserError(f"this looks at the centre view of each picture; leave out --config.{key}")
+            raise UserError(f"this looks at the center view of each image; leave out --config.{key}")
 
 
 def input_advice(share: float, config: Experiment, dataset: Dataset) -> str:
@@ -191,35 +191,35 @@ def _over(step: Any, variables: Tree, source: Any, count: int, size: int, lines:
 
 
 class Evaluator:
-    """One run and one split of its pictures, ready to be evaluated.
+    """One run and one split of its images, ready to be evaluated.
 
     Args:
       run: opened.
-      dataset: its pictures, see `data_of`.
+      dataset: its images, see `data_of`.
       mesh: the devices that share each batch.
       split: train, val or test; None: test, of converted weights the first there is of test, val and train.
 
     Attributes:
-      dataset: all pictures that the run is held against.
-      pictures: the split of them.
+      dataset: all images that the run is held against.
+      images: the split of them.
     """
 
     def __init__(self, run: Run, dataset: Dataset, mesh: Any, split: str | None = None):
-        self.run, self.dataset, self.pictures = run, dataset, split_of(run, dataset, split)
+        self.run, self.dataset, self.images = run, dataset, split_of(run, dataset, split)
         self._mesh, self._load = mesh, loader(run.config, dataset, mesh)
-        self._source = self._load(self.pictures)
+        self._source = self._load(self.images)
         self._variables = jax.device_put(run.variables, replicated(mesh))
 
     @property
     def learned(self) -> Split:
-        """The pictures that the run learned from, with its own labels; of converted weights the training split."""
+        """The images that the run learned from, with its own labels; of converted weights the training split."""
         return split_of(self.run, self.dataset, "train")
 
     def figures(self) -> dict[str, Any]:
         """Returns the exact means over the split, summed on the device, and the metrics of one's own."""
         if names := self.run.config.evaluate.metrics:
             (scores,) = self.probabilities([self.run.temperature])
-            return metrics.means(scores, self.pictures.labels) | self._metrics(names, scores)
+            return metrics.means(scores, self.images.labels) | self._metrics(names, scores)
         step = functools.partial(eval_step, inference=self.run.inference, temperature=self.run.temperature)
         return dict(self._over(step, evaluation.evaluate_split))
 
@@ -231,19 +231,21 @@ class Evaluator:
 
         return list(self._over(step, evaluation.collect))
 
-    def embed(self, pictures: Split, indices: HostArray | None) -> Iterator[HostArray]:
-        """Yields features float32 [B, F] of the pictures at `indices` (None: all) in batches; see `Model.embed`."""
+    def embed(self, images: Split, indices: HostArray | None) -> Iterator[HostArray]:
+        """Yields features float32 [B, F] of the images at `indices` (None: all) in batches; see `Model.embed`."""
         if indices is not None:
-            pictures = data.Chosen(pictures, indices)
-        rows = evaluation.batches(len(pictures), evaluation_size(self.run.config, self._mesh))
-        feed = self._load(pictures).batches([{"index": index, "mask": mask} for index, mask in rows])
+            images = data.Chosen(images, indices)
+        rows = evaluation.batches(len(images), evaluation_size(self.run.config, self._mesh))
+        feed = self._load(images).batches([{"index": index, "mask": mask} for index, mask in rows])
         for batch in feed:
             features = self._embed(self._variables, batch)
             yield jax.device_get(features)[: int(jax.device_get(batch["mask"]).sum())]
 
     @functools.cached_property
     def _embed(self) -> Callable[..., Any]:
-        return jax.jit(functools.partial(embed_step, inference=self.run.inference), out_shardings=replicated(self._mesh))
+        return jax.jit(
+            functools.partial(embed_step, inference=self.run.inference), out_shardings=replicated(self._mesh)
+        )
 
     def report(self, table: Path) -> tuple[HostArray, dict[str, Any], dict[str, Any]]:
         """Writes the table of all predictions.
@@ -252,18 +254,18 @@ class Evaluator:
           The probabilities, float32 [N, K]; the same figures; and what `evaluation.report.report` says, with
           "temperature", None or what the one that was fitted to this run gives: {value, log_loss, ece}.
         """
-        run, pictures, fitted = self.run, self.pictures, self.run.calibration
+        run, images, fitted = self.run, self.images, self.run.calibration
         scores, *scaled = self.probabilities([run.temperature, *([fitted] if fitted else [])])
-        found = report.report(scores, pictures.labels, run.classes) | {"temperature": None}
+        found = report.report(scores, images.labels, run.classes) | {"temperature": None}
         if scaled:
-            found["temperature"] = {"value": fitted, **report.certainty(scaled[0], pictures.labels)}
-        predictions.write(table, scores, pictures.labels, classes=run.classes, names=pictures.names)
-        means = metrics.means(scores, pictures.labels) | self._metrics(run.config.evaluate.metrics, scores)
+            found["temperature"] = {"value": fitted, **report.certainty(scaled[0], images.labels)}
+        predictions.write(table, scores, images.labels, classes=run.classes, names=images.names)
+        means = metrics.means(scores, images.labels) | self._metrics(run.config.evaluate.metrics, scores)
         return scores, means, found
 
     def _metrics(self, names: Sequence[str], scores: HostArray) -> dict[str, Any]:
         """Returns {"metrics": {name: value}} of metrics of one's own; nothing where there are none."""
-        return {"metrics": custom.measured(names, scores, self.pictures.labels)} if names else {}
+        return {"metrics": custom.measured(names, scores, self.images.labels)} if names else {}
 
     def calibration(self) -> dict[str, Any]:
         """Fits a temperature to the split.
@@ -274,7 +276,7 @@ class Evaluator:
         Raises:
           UserError: the outputs are no logits.
         """
-        labels, loss = self.pictures.labels, self.run.config.train.loss
+        labels, loss = self.images.labels, self.run.config.train.loss
         if not losses.LOSSES[loss].has_logits:
             raise UserError(f"a temperature divides logits, which config.train.loss={loss} has not; train with softmax")
         step = functools.partial(view_logits, inference=self.run.inference)
@@ -295,7 +297,7 @@ class Evaluator:
         found = calibrate.fit(log_loss)
         before, after = (report.certainty(np.asarray(probabilities(on_device, t)), labels) for t in (1.0, found))
         return {
-            "split": self.pictures.name,
+            "split": self.images.name,
             "count": len(labels),
             "temperature": found,
             "before": before,
@@ -305,4 +307,4 @@ class Evaluator:
     def _over(self, step: Callable[..., Any], gather: Any) -> Any:
         jitted = jax.jit(step, out_shardings=replicated(self._mesh))
         size = evaluation_size(self.run.config, self._mesh)
-        return _over(jitted, self._variables, self._source, len(self.pictures), size, True, gather)
+        return _over(jitted, self._variables, self._source, len(self.images), size, True, gather)

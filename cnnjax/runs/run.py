@@ -95,7 +95,7 @@ class Run:
         step = functools.partial(predict_step, inference=self.inference, temperature=self.temperature)
 
         def once(variables: Tree, batch: Batch) -> Array:
-            with plain():  # the faster forms take longer to compile than a few pictures take
+            with plain():  # the faster forms take longer to compile than a few images take
                 return step(variables, batch)
 
         return jax.jit(once)
@@ -104,30 +104,30 @@ class Run:
     def _logits(self) -> Callable[..., Any]:
         return jax.jit(self.model.apply)
 
-    def predict(self, pictures: Any) -> HostArray:
+    def predict(self, images: Any) -> HostArray:
         """Returns probabilities float32 [N, K].
 
         Args:
-          pictures: paths of picture files, or uint8 arrays [N, H, W, C]; any size, fitted as the training data were.
+          images: paths of image files, or uint8 arrays [N, H, W, C]; any size, fitted as the training data were.
 
         Raises:
-          UserError: one of them is no whole picture.
+          UserError: one of them is no whole image.
         """
         rows = [np.zeros((0, len(self.classes)), np.float32)]
-        for row in self.predict_each(pictures):
+        for row in self.predict_each(images):
             if isinstance(row, UserError):
                 raise row
             rows.append(row[None])
         return np.concatenate(rows)
 
-    def predict_each(self, pictures: Any) -> Iterator[HostArray | UserError]:
-        """Yields for each picture, in order, its probabilities float32 [K], or what is wrong with it."""
-        if getattr(pictures, "ndim", 4) != 4:
+    def predict_each(self, images: Any) -> Iterator[HostArray | UserError]:
+        """Yields for each image, in order, its probabilities float32 [K], or what is wrong with it."""
+        if getattr(images, "ndim", 4) != 4:
             raise UserError(
-                f"pictures in an array are [N, H, W, C], not {list(pictures.shape)}; of one picture give array[None], "
-                "of grey ones array[..., None]"
+                f"images in an array are [N, H, W, C], not {list(images.shape)}; of one image give array[None], "
+                "of gray ones array[..., None]"
             )
-        items = [pictures] if isinstance(pictures, (str, Path)) else list(pictures)
+        items = [images] if isinstance(images, (str, Path)) else list(images)
         size = min(self.config.evaluate.batch_size or self.config.data.batch_size, max(len(items), 1))
         if self.mesh:
             size = -(-size // self.mesh.size) * self.mesh.size
@@ -140,7 +140,7 @@ class Run:
                     yield found if isinstance(found, UserError) else next(rows)
 
     def _probabilities(self, fitted: list[tuple[HostArray, tuple[int, int]]], size: int) -> HostArray:
-        """Those of at most `size` pictures; the batch is filled up, so that it compiles once."""
+        """Those of at most `size` images; the batch is filled up, so that it compiles once."""
         padded = fitted + fitted[-1:] * (size - len(fitted))
         batch = {"images": np.stack([image for image, _ in padded])}
         if self.config.data.resize == "pad":
@@ -156,8 +156,8 @@ class Run:
         try:
             content = read_file(item, rule.max_bytes) if isinstance(item, (str, Path)) else np.asarray(item)
             fitted, true = decode.load(content, rule, name, self.dataset.shape[2])
-        except decode.BadPictureError as error:
-            return UserError(f"{name} is no whole picture ({error.reason}); leave it out")
+        except decode.BadImageError as error:
+            return UserError(f"{name} is no whole image ({error.reason}); leave it out")
         except UserError as error:
             return error
         except OSError as error:
@@ -171,14 +171,14 @@ class Run:
         return fitted, true
 
     def logits(self, images: Any) -> HostArray:
-        """Returns logits float32 [N, K] of float32 [N, H, W, C], already normalised and of the model's input size."""
+        """Returns logits float32 [N, K] of float32 [N, H, W, C], already normalized and of the model's input size."""
         images, size = np.asarray(images, np.float32), self.model.input_size
         wrong = UserError(f"logits takes images [N, {', '.join(map(str, size))}], not {list(images.shape)}")
         if images.ndim != 4:
             raise wrong
         try:
             return np.asarray(self._logits(self.variables, images))
-        except Exception as error:  # whatever the net's layers say of it; some nets take other sizes
+        except Exception as error:  # whatever the model's layers say of it; some models take other sizes
             if images.shape[1:] == size:
                 raise
             raise wrong from error
@@ -225,7 +225,7 @@ def open_run(
     if overrides:
         changed = validate(override(config, overrides))
         bound = differences(config, changed)
-        if not dataset.prepared:  # never trained here: it takes any pictures
+        if not dataset.prepared:  # never trained here: it takes any images
             bound = {key: pair for key, pair in bound.items() if not key.startswith("data.")}
         if bound:
             raise UserError(f"config.{next(iter(bound))} belongs to the training of {path}; it cannot be changed now")
@@ -249,7 +249,7 @@ def open_run(
 
 
 def _finer(old: Experiment, new: Experiment, dataset: Dataset) -> tuple[Experiment, Dataset]:
-    """Has pictures that are yet to be prepared made of the size that `evaluate.input_size` is best shown."""
+    """Has images that are yet to be prepared made of the size that `evaluate.input_size` is best shown."""
     data, seen, trained = new.data, new.evaluate.input_size, new.model.input_size
     if dataset.prepared or data.size is None:
         return new, dataset

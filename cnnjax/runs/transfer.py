@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.augment.normalise import normalise
+from cnnjax.augment.normalize import normalize
 from cnnjax.config import AugmentConfig, Experiment, override
 from cnnjax.core import logs, trees
 from cnnjax.core.arrays import HostArray, Tree
@@ -20,7 +20,7 @@ from cnnjax.runs.run import open_run, saved_config, saved_dataset
 
 
 def inherit(config: Experiment, run: RunDir) -> Experiment:
-    """Fills in how pictures are fitted and normalised as the weights of `config.model.init` need it.
+    """Fills in how images are fitted and normalized as the weights of `config.model.init` need it.
 
     Only what the recipe leaves open is taken over: data.size with its rule and interpolation, model.input_size, and
     augment.normalize=auto. A run that goes on has it all in its own folder.
@@ -41,7 +41,7 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
     data, model, augment = config.data, config.model, config.augment
     if data.size is None and data.resize in ("none", "auto") and old.data.size is not None:
         size = old.data.size
-        if model.input_size and old.model.input_size:  # another input is the same part of the picture
+        if model.input_size and old.model.input_size:  # another input is the same part of the image
             scale = [new / then for new, then in zip(model.input_size[:2], old.model.input_size[:2], strict=True)]
             size = (round(size[0] * scale[0]), round(size[1] * scale[1]))
         data = dataclasses.replace(data, resize=old.data.resize, size=size, interpolation=old.data.interpolation)
@@ -58,23 +58,23 @@ def inherit(config: Experiment, run: RunDir) -> Experiment:
 
 
 def _compare(augment: AugmentConfig, old: AugmentConfig, folder: RunDir) -> None:
-    """Says where a recipe that names its own normalisation makes other values than the weights have learned from."""
+    """Says where a recipe that names its own normalization makes other values than the weights have learned from."""
     statistics = saved_dataset(folder).statistics
     levels = jnp.outer(jnp.array([0, 255]), jnp.ones(len(statistics.mean)))
-    seen = normalise(levels, old, statistics)
+    seen = normalize(levels, old, statistics)
     try:
-        other = not np.allclose(seen, normalise(levels, augment, statistics), atol=0.05)
+        other = not np.allclose(seen, normalize(levels, augment, statistics), atol=0.05)
     except UserError:  # it has figures for other channels, of which the data will tell
         return
     if other:
         logs.say(
-            f"config.augment.normalize={augment.normalize} makes other values of pictures than the weights of "
+            f"config.augment.normalize={augment.normalize} makes other values of images than the weights of "
             f"{folder.root} have learned from; config.augment.normalize=auto takes theirs"
         )
 
 
 def _fixed(old: AugmentConfig, folder: RunDir, channels: int | None) -> AugmentConfig:
-    """How the weights' pictures were normalised, in figures; the new set's own where channels differ."""
+    """How the weights' images were normalized, in figures; the new set's own where channels differ."""
     mode, mean, std = old.normalize, old.mean, old.std
     if mode in ("auto", "dataset", "mean"):
         statistics = saved_dataset(folder).statistics
@@ -91,7 +91,7 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
     Taken over is every leaf of the same shape, except the head (the leaves whose shape depends on the number of
     classes) where the classes or the number of outputs differ; one that was converted without their names serves as
     many others. A first convolution for other channels is made from the old one: for fewer its sum over the old
-    channels, shared out, for more the old ones in turn, divided so that a grey picture gives the same maps.
+    channels, shared out, for more the old ones in turn, divided so that a gray image gives the same maps.
 
     Args:
       variables: {"params", "batch_stats"} as drawn for `model`.
@@ -99,7 +99,7 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
       class_names: of the new data.
 
     Raises:
-      UserError: another leaf differs, as a dense layer does behind pictures of another size.
+      UserError: another leaf differs, as a dense layer does behind images of another size.
     """
     run = open_run(init)
     old, new = trees.flatten(run.variables), trees.flatten(jax.device_get(variables))
@@ -131,7 +131,7 @@ def begin(variables: Tree, model: Model, init: str, class_names: Sequence[str]) 
 
 
 def adapt_channels(kernel: HostArray, channels: int) -> HostArray:
-    """A kernel [h, w, C, K] for another number of input channels, which sees the same in a grey picture."""
+    """A kernel [h, w, C, K] for another number of input channels, which sees the same in a gray image."""
     have = kernel.shape[2]
     if channels < have:
         return np.repeat(kernel.sum(2, keepdims=True) / channels, channels, axis=2)
@@ -142,7 +142,7 @@ def adapt_channels(kernel: HostArray, channels: int) -> HostArray:
 def _adapted(have: int, channels: int) -> str:
     """What `adapt_channels` does, in words."""
     how = f"each their sum / {channels}" if channels < have else "these in turn, each divided by how often it comes"
-    return f"made from {have} channels for {channels}, {how}; a grey picture gives the same maps"
+    return f"made from {have} channels for {channels}, {how}; a gray image gives the same maps"
 
 
 def _only_channels_differ(old: tuple[int, ...], new: tuple[int, ...]) -> bool:

@@ -14,8 +14,8 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset
 from cnnjax.optim import schedules
-from cnnjax.training.build import is_resident
 from cnnjax.runs.run import saved_config, saved_dataset
+from cnnjax.training.build import is_resident
 
 
 def lock(run: RunDir) -> AbstractContextManager[None]:
@@ -64,7 +64,7 @@ def check_same_run(run: RunDir, config: Experiment, dataset: Dataset, most: int)
         _check_differences(run, saved_config(run), config, resolved=True)
     if run.dataset.is_file() and saved_dataset(run).digest != dataset.digest:
         raise UserError(
-            f"{run.root} was trained on other pictures than {config.data.source} has now; name another --workdir"
+            f"{run.root} was trained on other images than {config.data.source} has now; name another --workdir"
         )
     here = environment(config, dataset, most)
     before = files.read_json(run.environment) if run.environment.is_file() else {}

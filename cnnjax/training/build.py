@@ -12,14 +12,14 @@ from jax.sharding import Mesh
 
 from cnnjax import data
 from cnnjax.augment import pipeline
-from cnnjax.augment.normalise import as_levels
+from cnnjax.augment.normalize import as_levels
 from cnnjax.config import Experiment, validate
 from cnnjax.core import files, keys, startup, trees
 from cnnjax.core.arrays import Batch
 from cnnjax.core.errors import UserError
 from cnnjax.core.mesh import fit_mesh, replicated
 from cnnjax.data import Dataset, Split
-from cnnjax.models import summarise
+from cnnjax.models import summarize
 from cnnjax.optim import LOSSES, optimizers, schedules
 from cnnjax.training.inference import build_inference
 from cnnjax.training.loop import Length
@@ -38,14 +38,14 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
     size = config.model.input_size or shape
     if size[2] != shape[2]:
         raise UserError(
-            f"config.model.input_size={'x'.join(map(str, size))} has {size[2]} channels, but the pictures have "
+            f"config.model.input_size={'x'.join(map(str, size))} has {size[2]} channels, but the images have "
             f"{shape[2]}; set config.data.channels={size[2]}, or the input size to match"
         )
     if dataset.multi_label and not LOSSES[config.train.loss].independent:
-        raise UserError(f"{config.data.source} gives several labels a picture; set config.train.loss=sigmoid")
+        raise UserError(f"{config.data.source} gives several labels an image; set config.train.loss=sigmoid")
     model = dataclasses.replace(config.model, num_classes=classes, input_size=size)
     reading = dataset.reading
-    pictures = dataclasses.replace(
+    images = dataclasses.replace(
         config.data,
         resize=reading.resize,
         size=reading.size,
@@ -56,7 +56,7 @@ def resolve(config: Experiment, dataset: Dataset) -> Experiment:
     if augment.normalize == "auto":
         augment = dataclasses.replace(augment, normalize="dataset")
     # What the data decide must be within the ranges too: config.json is held against them whenever it is read.
-    return validate(dataclasses.replace(config, data=pictures, model=model, augment=augment))
+    return validate(dataclasses.replace(config, data=images, model=model, augment=augment))
 
 
 def build_parts(config: Experiment, dataset: Dataset, length: Length) -> Parts:
@@ -77,10 +77,10 @@ def build_parts(config: Experiment, dataset: Dataset, length: Length) -> Parts:
     )
 
 
-def check_pictures(parts: Parts, dataset: Dataset) -> None:
-    """Traces the pipelines by shapes alone, so that pictures which do not fit the model are told early.
+def check_images(parts: Parts, dataset: Dataset) -> None:
+    """Traces the pipelines by shapes alone, so that images which do not fit the model are told early.
 
-    So are the views by which the recipe has the trained net evaluated at its end.
+    So are the views by which the recipe has the trained model evaluated at its end.
     """
     spec = jax.ShapeDtypeStruct
     images, sizes = spec((1, *dataset.shape), np.uint8), None
@@ -114,17 +114,17 @@ def mesh_of(parts: Parts, mesh: Mesh | None = None) -> Mesh:
 
 
 def to_learn(config: Experiment, training: Split) -> Split:
-    """All training pictures, or with `train.overfit` so many of them, the same at every start."""
+    """All training images, or with `train.overfit` so many of them, the same at every start."""
     count = config.train.overfit
     if not count:
         return training
     if count > len(training):
-        raise UserError(f"config.train.overfit={count}, but there are only {len(training)} training pictures")
+        raise UserError(f"config.train.overfit={count}, but there are only {len(training)} training images")
     return data.Chosen(training, keys.generator(config.train.seed, "overfit").permutation(len(training))[:count])
 
 
 def is_resident(config: Experiment, dataset: Dataset) -> bool:
-    """Whether pictures are kept on the devices: as the recipe says, else where they fit."""
+    """Whether images are kept on the devices: as the recipe says, else where they fit."""
     return config.data.loader == "resident" or (config.data.loader == "auto" and data.fits(dataset))
 
 
@@ -138,10 +138,10 @@ def loader(config: Experiment, dataset: Dataset, mesh: Mesh) -> Callable[[Split]
 
 
 def training_rows(config: Experiment, length: Length, start: int = 0) -> data.TrainingRows:
-    """Which pictures the steps behind `start` take."""
+    """Which images the steps behind `start` take."""
     return data.TrainingRows(
         config.train.seed,
-        length.pictures,
+        length.images,
         length.batch_size,
         start=start,
         stop=length.steps,
@@ -150,18 +150,18 @@ def training_rows(config: Experiment, length: Length, start: int = 0) -> data.Tr
 
 
 LIGHT = 500_000_000
-"""Multiply-adds of a batch up to which a CPU gains by several steps a dispatch: on two cores the 0.5 million a picture
+"""Multiply-adds of a batch up to which a CPU gains by several steps a dispatch: on two cores the 0.5 million an image
 of `mlp` trained 1.4 times as fast, LeNet-5's 1.17 times, the 0.9 million of `cnn1` 1.1 times."""
 
 
 def _is_light(parts: Parts) -> bool:
-    return parts.config.data.batch_size * summarise(parts.model).macs <= LIGHT
+    return parts.config.data.batch_size * summarize(parts.model).macs <= LIGHT
 
 
 def steps_per_dispatch(parts: Parts, dataset: Dataset) -> int:
-    """How many steps the device takes in one go, at most; one of streamed pictures.
+    """How many steps the device takes in one go, at most; one of streamed images.
 
-    On a CPU more than one only of a light net without strided or grouped convolutions: of their gradients XLA makes
+    On a CPU more than one only of a light model without strided or grouped convolutions: of their gradients XLA makes
     plain loops in the body of a loop, and ResNet-20 gets 1.5 times slower. The bits are those of another program, so
     nothing has a say in it that may differ where a run goes on, such as log_every.
     """
@@ -176,7 +176,7 @@ def steps_per_dispatch(parts: Parts, dataset: Dataset) -> int:
 
 
 def _learn_apart(parts: Parts, mesh: Mesh) -> bool:
-    """Whether CPU devices are the better for taking the gradient each of its own pictures, and may."""
+    """Whether CPU devices are the better for taking the gradient each of its own images, and may."""
     if mesh.size == 1 or jax.default_backend() != "cpu" or not _is_light(parts):
         return False
     return parts.model.solitary and not parts.config.train.log_dead_relu  # which looks at the whole batch

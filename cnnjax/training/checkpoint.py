@@ -152,7 +152,7 @@ class Checkpoints:
     def _check_paths(self, step: int, shapes: Iterable[str], saved: Iterable[str]) -> None:
         if sorted(shapes) != sorted(saved):
             raise UserError(
-                f"checkpoint {step} in {self._folder} holds another model or optimiser than config.json says"
+                f"checkpoint {step} in {self._folder} holds another model or optimizer than config.json says"
             )
 
     def _leaves(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.augment import pipeline
-from cnnjax.augment.normalise import normalise
+from cnnjax.augment.normalize import normalize
 from cnnjax.config import EvaluateConfig, Experiment
 from cnnjax.core import startup, trees
 from cnnjax.core.arrays import Array, Batch, Tree
@@ -27,14 +27,14 @@ class Inference:
     Attributes:
       model: at the input size of evaluation.
       loss: that the model was trained with, by whose rule logits become probabilities.
-      normalise: f(pixel values of 0-255) -> what the model sees.
+      normalize: f(pixel values of 0-255) -> what the model sees.
       views: f(images uint8, sizes, scale) -> float32 [V, N, h, w, C].
       options: which views are taken, and at which scales.
     """
 
     model: Model
     loss: str
-    normalise: Callable[[Array], Array]
+    normalize: Callable[[Array], Array]
     views: Callable[..., Array]
     options: EvaluateConfig = field(default_factory=EvaluateConfig)
 
@@ -59,7 +59,7 @@ def build_inference(config: Experiment, dataset: Dataset, options: EvaluateConfi
     if seen != size and options.views != "dense":
         model = _at_size(model, seen)
     return Inference(
-        model, config.train.loss, lambda levels: normalise(levels, config.augment, statistics), images, options
+        model, config.train.loss, lambda levels: normalize(levels, config.augment, statistics), images, options
     )
 
 
@@ -103,21 +103,21 @@ def _at_size(model: Model, size: tuple[int, int]) -> Model:
     )
     if trees.flatten(other.shapes()) != trees.flatten(model.shapes()):
         raise UserError(
-            f"the parameters of {model.name} depend on the size of its input, so it sees pictures of "
+            f"the parameters of {model.name} depend on the size of its input, so it sees images of "
             f"{model.input_size[0]} x {model.input_size[1]} alone; config.evaluate.views=dense takes larger ones where "
-            "the net's features are a map"
+            "the model's features are a map"
         )
     return other
 
 
 def eval_step(variables: Tree, batch: Batch, inference: Inference, temperature: float = 1.0) -> dict[str, Array]:
-    """Returns the metric sums of one batch; pictures whose mask is 0 are not counted."""
+    """Returns the metric sums of one batch; images whose mask is 0 are not counted."""
     scores = predict_step(variables, batch, inference, temperature)
     return metrics.sums(scores, batch["labels"], batch["mask"])
 
 
 def predict_step(variables: Tree, batch: Batch, inference: Inference, temperature: float = 1.0) -> Array:
-    """Returns probabilities float32 [N, K], averaged over the views of each picture.
+    """Returns probabilities float32 [N, K], averaged over the views of each image.
 
     The order is law: the logits of each view are divided by the temperature and become probabilities, which are
     averaged.
@@ -127,7 +127,7 @@ def predict_step(variables: Tree, batch: Batch, inference: Inference, temperatur
 
 
 def view_logits(variables: Tree, batch: Batch, inference: Inference) -> Array:
-    """Returns the logits of every view of every picture, float32 [V, N, K], at one scale after the other."""
+    """Returns the logits of every view of every image, float32 [V, N, K], at one scale after the other."""
     apply = inference.model.apply_dense if inference.options.views == "dense" else inference.model.apply
     found = []
     for scale in inference.options.scales:
@@ -137,5 +137,5 @@ def view_logits(variables: Tree, batch: Batch, inference: Inference) -> Array:
 
 
 def embed_step(variables: Tree, batch: Batch, inference: Inference) -> Array:
-    """Returns features float32 [N, F] (see `Model.embed`) of the first view of each picture, its centre."""
+    """Returns features float32 [N, F] (see `Model.embed`) of the first view of each image, its center."""
     return inference.model.embed(variables, inference.views(batch["images"], batch.get("sizes"), 1.0)[0])

@@ -38,23 +38,23 @@ SHORTEST_PAUSE = 10  # seconds: epochs shorter than this share a checkpoint
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run is, in steps, for a training set of `pictures`."""
+    """How long a run is, in steps, for a training set of `images`."""
 
-    pictures: int
+    images: int
     batch_size: int
     steps: int
     eval_every: float
 
     @classmethod
-    def of(cls, config: TrainConfig, *, pictures: int, batch_size: int) -> "Length":
+    def of(cls, config: TrainConfig, *, images: int, batch_size: int) -> "Length":
         """The last epoch's last batch is taken whole: steps = ceil(epochs * n / B)."""
-        steps = config.steps or math.ceil(config.epochs * pictures / batch_size - 1e-9)
-        # The few pictures of train.overfit make epochs of a few steps, which nobody wants to validate and save.
-        return cls(pictures, batch_size, max(steps, 1), math.inf if config.overfit else config.eval_every)
+        steps = config.steps or math.ceil(config.epochs * images / batch_size - 1e-9)
+        # The few images of train.overfit make epochs of a few steps, which nobody wants to validate and save.
+        return cls(images, batch_size, max(steps, 1), math.inf if config.overfit else config.eval_every)
 
     @property
     def steps_per_epoch(self) -> float:
-        return self.pictures / self.batch_size
+        return self.images / self.batch_size
 
     def epoch(self, step: int) -> float:
         """Passes over the training set after `step` steps."""

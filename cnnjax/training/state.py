@@ -18,7 +18,7 @@ class TrainState:
     Attributes:
       step: int32, steps done.
       params, batch_stats: nested dicts, float32.
-      opt_state: of the optimiser chain.
+      opt_state: of the optimizer chain.
       rate_scale: float32, what reduce-on-plateau has left of the learning rate.
       average: the running average of {"params", "batch_stats"}, or None where the recipe has none.
     """

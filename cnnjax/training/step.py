@@ -32,9 +32,9 @@ class Parts:
     Attributes:
       inference: the model and what validation does with images.
       schedule: f(step) -> learning rate.
-      augment: f(images uint8, targets, positions, sizes) -> (float32 images, targets); the images are normalised, but
+      augment: f(images uint8, targets, positions, sizes) -> (float32 images, targets); the images are normalized, but
         levels of 0-255 where training attacks them first.
-      apart: the devices that each take the gradient of their own pictures, by `_gradient_apart`; None: XLA decides.
+      apart: the devices that each take the gradient of their own images, by `_gradient_apart`; None: XLA decides.
     """
 
     config: Experiment
@@ -60,7 +60,7 @@ def as_targets(labels: Array, width: int) -> Array:
 
 
 def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainState, dict[str, Array]]:
-    """Takes one optimiser step.
+    """Takes one optimizer step.
 
     Args:
       state: donated by the caller.
@@ -68,8 +68,8 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
       parts: static.
 
     Returns:
-      The next state, and scalars: the sums loss and top1 over `count` pictures, grad_norm, lr and, where the recipe
-      asks for it, dead_relu. Where it trains on adversaries, loss is theirs, but top1 that of the pictures themselves.
+      The next state, and scalars: the sums loss and top1 over `count` images, grad_norm, lr and, where the recipe
+      asks for it, dead_relu. Where it trains on adversaries, loss is theirs, but top1 that of the images themselves.
     """
     config, width = parts.config, parts.model.num_classes
     images, targets = parts.augment(
@@ -107,35 +107,35 @@ def train_step(state: TrainState, batch: Batch, parts: Parts) -> tuple[TrainStat
 
 
 def attacked(config: Experiment) -> bool:
-    """Whether training is on adversaries; not where pictures are to be learnt by heart."""
+    """Whether training is on adversaries; not where images are to be learnt by heart."""
     return config.train.adversary != "none" and not config.train.overfit
 
 
 def _attack(
     state: TrainState, levels: Array, targets: Array, positions: Array, parts: Parts
 ) -> tuple[Array, dict[str, Array]]:
-    """Returns the adversaries, normalised, and {"top1"} of the pictures themselves.
+    """Returns the adversaries, normalized, and {"top1"} of the images themselves.
 
     They are all that the step then learns from (Madry et al. 2017, arXiv:1706.06083, equation 2.1). They are made
     against the running statistics of BatchNorm and without dropout: against the batch's own, as many do, clean accuracy
-    is lower and robustness the same (Pang et al. 2020, arXiv:2010.00467), and one picture's attack depends on others.
+    is lower and robustness the same (Pang et al. 2020, arXiv:2010.00467), and one image's attack depends on others.
     """
     train = parts.config.train
     variables = {"params": state.params, "batch_stats": state.batch_stats}
 
     def logits(pixels: Array) -> Array:
-        return parts.model.apply(variables, parts.inference.normalise(255 * pixels))
+        return parts.model.apply(variables, parts.inference.normalize(255 * pixels))
 
-    pixels = jnp.clip(levels / 255, 0, 1)  # AlexNet's PCA colour alone leaves the range
+    pixels = jnp.clip(levels / 255, 0, 1)  # AlexNet's PCA color alone leaves the range
     moved = adversary.adversaries(
         lambda moved: losses.LOSSES[train.loss](logits(moved), targets),
         pixels,
         attack=adversary.ATTACKS[train.adversary],
         epsilon=train.adversary_epsilon,
         steps=train.adversary_steps,
-        keys=keys.per_picture(train.seed, "adversary", positions),
+        keys=keys.per_image(train.seed, "adversary", positions),
     )
-    return parts.inference.normalise(255 * moved), {"top1": _hits(logits(pixels), targets).sum()}
+    return parts.inference.normalize(255 * moved), {"top1": _hits(logits(pixels), targets).sum()}
 
 
 def train_steps(state: TrainState, work: dict[str, Any], parts: Parts) -> tuple[TrainState, dict[str, Array]]:
@@ -146,7 +146,7 @@ def train_steps(state: TrainState, work: dict[str, Any], parts: Parts) -> tuple[
 
     Args:
       state: donated by the caller.
-      work: of `data.Resident.dispatches`: "pictures", the whole split; "rows", one a step, each leaf [most, B];
+      work: of `data.Resident.dispatches`: "images", the whole split; "rows", one a step, each leaf [most, B];
         "count", the number of steps, int32 up to `most`.
       parts: static.
 
@@ -156,7 +156,7 @@ def train_steps(state: TrainState, work: dict[str, Any], parts: Parts) -> tuple[
 
     def batch(number: int | Array) -> Batch:
         row = {name: array[number] for name, array in work["rows"].items()}
-        return take(work["pictures"], row.pop("index")) | row
+        return take(work["images"], row.pop("index")) | row
 
     def body(number: Array, carry: tuple[TrainState, dict[str, Array]]) -> tuple[TrainState, dict[str, Array]]:
         state, scalars = carry
@@ -174,8 +174,8 @@ def _gradient(
 ) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
     """The mean gradient over the batch, by `train.accumulate` micro-batches.
 
-    Each micro-batch is normalised by its own statistics; the running ones take each in turn. Micro-batch j is every
-    k-th picture from j, so that each device keeps its own pictures.
+    Each micro-batch is normalized by its own statistics; the running ones take each in turn. Micro-batch j is every
+    k-th image from j, so that each device keeps its own images.
     """
     count = parts.config.train.accumulate
     value_and_grad = jax.value_and_grad(_loss, has_aux=True)
@@ -198,7 +198,7 @@ def _gradient(
 def _gradient_apart(
     mesh: Mesh, params: Tree, batch_stats: Tree, images: Array, targets: Array, key: Array, parts: Parts
 ) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
-    """`_gradient` where no picture's forward pass knows of another: each device's own, summed as one array.
+    """`_gradient` where no image's forward pass knows of another: each device's own, summed as one array.
 
     Where XLA shares a batch out, it sums array by array, and CPU devices wait for each other at each: on two cores
     `mlp` trained 1.5 times as fast this way, LeNet-5 1.1 times.
@@ -240,7 +240,7 @@ def _loss(
 def _hits(logits: Array, targets: Array) -> Array:
     """Whether the highest-scored class is (one of) the target's heaviest; with one output, whether its sign fits.
 
-    A picture without any label is never right, as in `evaluation.metrics`.
+    An image without any label is never right, as in `evaluation.metrics`.
     """
     if logits.shape[1] == 1:
         return ((logits > 0) == (targets > 0.5))[:, 0].astype(jnp.float32)

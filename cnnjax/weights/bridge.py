@@ -23,7 +23,7 @@ TORCH = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "
 KERAS = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
 IGNORED = re.compile(r"num_batches_tracked$|^(prestem_)?normalization(_\d+)?/")
 """Names in files that stand for nothing here: PyTorch counts the batches that a BatchNorm has seen, and Keras'
-EfficientNets and ConvNeXts normalise their pictures themselves, where here the card says how."""
+EfficientNets and ConvNeXts normalize their images themselves, where here the card says how."""
 
 
 def read_variables(model: Model, state: Mapping[str, HostArray], source: Source, *, new: Collection[str] = ()) -> Tree:
@@ -58,7 +58,7 @@ def read_variables(model: Model, state: Mapping[str, HostArray], source: Source,
                 "x".join(map(str, shape)) for shape in (value.shape, flat[path].shape)
             )
             faults["of another shape"].append(f"{key} is {shapes}")
-        if not jnp.issubdtype(value.dtype, jnp.floating):  # of a quantised net, whose scales are elsewhere
+        if not jnp.issubdtype(value.dtype, jnp.floating):  # of a quantized model, whose scales are elsewhere
             faults["no floating-point numbers"].append(f"{key} ({value.dtype})")
             continue
         values[path] = np.ascontiguousarray(value, np.float32)

@@ -41,7 +41,7 @@ def lacks_head(model: Model, state: Mapping[str, HostArray], source: Source) -> 
 
 
 def new_leaves(model: Model, state: Mapping[str, HostArray], source: Source) -> frozenset[str]:
-    """The paths of leaves that a file of this net does not give, and that can begin anew.
+    """The paths of leaves that a file of this model does not give, and that can begin anew.
 
     They are those of heads that it lacks or has for another number of classes, and of auxiliary heads where it has
     none, as torchvision's GoogLeNet drops them once it is loaded.
@@ -61,7 +61,7 @@ def new_leaves(model: Model, state: Mapping[str, HostArray], source: Source) -> 
 
 
 def without_auxiliary(model: Model, state: Mapping[str, HostArray], source: Source) -> list[str]:
-    """Other libraries' forms of the net without auxiliary heads, whose file this may as well be."""
+    """Other libraries' forms of the model without auxiliary heads, whose file this may as well be."""
     if not model.auxiliary_leaves:
         return []
     there = {key for key in state if not bridge.IGNORED.search(key)}

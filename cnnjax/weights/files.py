@@ -11,7 +11,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.weights.hdf5 import read_keras
 
 WRAPPED = re.compile(r"^(module\.|_orig_mod\.|model\.)+")
-"""What PyTorch's DataParallel and compile put before every name, and a training module that holds the net."""
+"""What PyTorch's DataParallel and compile put before every name, and a training module that holds the model."""
 
 PICKLES = (".pth", ".pt", ".bin")
 

@@ -48,7 +48,7 @@ def read_keras(path: Path) -> dict[str, HostArray]:
 def variables_of(values: Sequence[HostArray]) -> tuple[str, ...]:
     """What a layer's variables are, by their number of axes and their order.
 
-    Three vectors are a BatchNorm without gamma, as in Keras' Inception nets, and two a LayerNorm.
+    Three vectors are a BatchNorm without gamma, as in Keras' Inception models, and two a LayerNorm.
     """
     kernels = [value for value in values if value.ndim > 1]
     if kernels:

@@ -56,7 +56,7 @@ def mobilenet_v3(*depths: int) -> Names:
 
 
 STEM = ("", "Conv2d_1a_3x3, Conv2d_2a_3x3, Conv2d_2b_3x3, Conv2d_3b_1x1, Conv2d_4a_3x3")
-"""Of the nets of models/inception.py."""
+"""Of the models of models/inception.py."""
 
 
 def counted(*blocks: tuple[str, str]) -> Rule:

@@ -24,7 +24,7 @@ INDEX: Rule = (r"_(\d+)(?=\.)", r".\1")
 
 
 def rows(*depths: int) -> list[tuple[int, int, int]]:
-    """(number in the net from 1, stage from 1, number in the stage from 0) of each block, by the stages' depths."""
+    """(number in the model from 1, stage from 1, number in the stage from 0) of each block, by the stages' depths."""
     blocks = [(stage, number) for stage, depth in enumerate(depths, 1) for number in range(depth)]
     return [(row, stage, number) for row, (stage, number) in enumerate(blocks, 1)]
 
@@ -39,7 +39,7 @@ class Names:
         rows run over channels first, ours last.
       convolved: by module path here, the (height, width) of a dense layer's map that the source does not flatten, but
         convolves with kernels of that size.
-      bgr: module path of the first convolution where the source's pictures are blue, green, red.
+      bgr: module path of the first convolution where the source's images are blue, green, red.
       trailing: by pattern of a name in the file, how many axes of length one it has there behind those of the leaf
         here: {"layer_scale$": 2}.
       unscaled: the source's norms have no scale: it is one.

@@ -12,19 +12,19 @@ COUNT, SIDE = 1500, 40
 
 @pytest.fixture(scope="module")
 def erased():
-    """Pictures of a level that does not exist, so that every pixel that was erased shows."""
+    """Images of a level that does not exist, so that every pixel that was erased shows."""
     keys = jax.random.split(jax.random.key(0), COUNT)
     return np.asarray(erase(keys, np.full((COUNT, SIDE, SIDE, 1), 300.0, np.float32), probability=0.5))
 
 
 def rectangles(erased):
-    for picture in erased[..., 0]:
-        rows, columns = np.where(picture != 300)
+    for image in erased[..., 0]:
+        rows, columns = np.where(image != 300)
         if len(rows):
             yield np.ptp(rows) + 1, np.ptp(columns) + 1, len(rows)
 
 
-def test_half_of_the_pictures_lose_one_whole_rectangle_each(erased):
+def test_half_of_the_images_lose_one_whole_rectangle_each(erased):
     found = list(rectangles(erased))
     assert scipy.stats.binomtest(len(found), COUNT).pvalue > 1e-3
     assert all(height * width == count for height, width, count in found)
@@ -51,7 +51,7 @@ def test_erased_pixels_are_uniform_levels(erased):
 
 def test_bytes_stay_bytes():
     keys = jax.random.split(jax.random.key(1), 4)
-    pictures = np.full((4, 9, 9, 13), 7, np.uint8)
-    changed = erase(keys, pictures, probability=1.0)
+    images = np.full((4, 9, 9, 13), 7, np.uint8)
+    changed = erase(keys, images, probability=1.0)
     assert changed.dtype == np.uint8
     assert (np.asarray(changed) != 7).any((1, 2, 3)).all()

@@ -18,7 +18,7 @@ def keys(count, seed=0):
 
 
 def numbered(count, height, width):
-    """Pictures whose pixels say where they were: 1000 * row + column + 1."""
+    """Images whose pixels say where they were: 1000 * row + column + 1."""
     one = 1000 * np.arange(height)[:, None] + np.arange(width) + 1.0
     return np.broadcast_to(one[None, :, :, None], (count, height, width, 1)).astype(np.float32)
 
@@ -28,25 +28,25 @@ def photograph(height, width, channels=3, seed=0):
 
 
 def test_center_crop_is_pillows_where_torchvision_cuts():
-    picture = photograph(12, 15)
-    cropped = geometry.center_crop(picture[None], (6, 8))
-    np.testing.assert_array_equal(cropped[0], np.asarray(Image.fromarray(picture).crop((4, 3, 12, 9))))
+    image = photograph(12, 15)
+    cropped = geometry.center_crop(image[None], (6, 8))
+    np.testing.assert_array_equal(cropped[0], np.asarray(Image.fromarray(image).crop((4, 3, 12, 9))))
 
 
 @pytest.mark.parametrize("pad", [0, 2])
-def test_random_crop_is_a_window_of_the_padded_picture(pad):
-    pictures = numbered(40, 9, 11)
-    crops = np.asarray(geometry.random_crop(keys(40), pictures, size=(8, 8), pad=pad))
-    padded = np.pad(pictures[0, :, :, 0], pad)
+def test_random_crop_is_a_window_of_the_padded_image(pad):
+    images = numbered(40, 9, 11)
+    crops = np.asarray(geometry.random_crop(keys(40), images, size=(8, 8), pad=pad))
+    padded = np.pad(images[0, :, :, 0], pad)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (8, 8)).reshape(-1, 8, 8)
     assert all((windows == crop[:, :, 0]).all((1, 2)).sum() == 1 for crop in crops)
     assert len(np.unique(crops, axis=0)) > (15 if pad else 5)
 
 
 def test_padding_may_reflect():
-    pictures = numbered(30, 6, 7)
-    crops = np.asarray(geometry.random_crop(keys(30), pictures, size=(6, 7), pad=2, fill="reflect"))
-    padded = np.pad(pictures[0, :, :, 0], 2, mode="reflect")
+    images = numbered(30, 6, 7)
+    crops = np.asarray(geometry.random_crop(keys(30), images, size=(6, 7), pad=2, fill="reflect"))
+    padded = np.pad(images[0, :, :, 0], 2, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (6, 7)).reshape(-1, 6, 7)
     assert all((windows == crop[:, :, 0]).all((1, 2)).any() for crop in crops)
     assert len(np.unique(crops, axis=0)) > 10
@@ -63,29 +63,29 @@ def test_all_places_of_a_random_crop_are_equally_likely():
 @pytest.mark.parametrize(
     ("axis", "transpose"), [(2, Image.Transpose.FLIP_LEFT_RIGHT), (1, Image.Transpose.FLIP_TOP_BOTTOM)]
 )
-def test_mirror_is_pillows_for_half_of_the_pictures(axis, transpose):
-    picture = photograph(5, 7)
-    mirrored = np.asarray(geometry.mirror(keys(1000), np.stack([picture] * 1000), axis=axis))
-    expected = np.asarray(Image.fromarray(picture).transpose(transpose))
+def test_mirror_is_pillows_for_half_of_the_images(axis, transpose):
+    image = photograph(5, 7)
+    mirrored = np.asarray(geometry.mirror(keys(1000), np.stack([image] * 1000), axis=axis))
+    expected = np.asarray(Image.fromarray(image).transpose(transpose))
     chosen = (mirrored == expected).all((1, 2, 3))
-    assert (mirrored[~chosen] == picture).all()
+    assert (mirrored[~chosen] == image).all()
     assert scipy.stats.binomtest(int(chosen.sum()), 1000).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("size", [(20, 24), (9, 7), (31, 5)])
 def test_a_resampled_box_is_what_opencv_resizes(size):
-    pictures = np.stack([photograph(40, 50, seed=seed) for seed in range(3)])
+    images = np.stack([photograph(40, 50, seed=seed) for seed in range(3)])
     boxes = np.asarray([[0, 0, 40, 50], [3, 8, 21, 17], [30, 1, 1, 40]], np.float32)
-    resampled = resample(pictures, boxes, size=size)
-    for picture, (top, left, height, width), ours in zip(pictures, boxes.astype(int), resampled, strict=True):
-        cut = picture[top : top + height, left : left + width].astype(np.float32)
+    resampled = resample(images, boxes, size=size)
+    for image, (top, left, height, width), ours in zip(images, boxes.astype(int), resampled, strict=True):
+        cut = image[top : top + height, left : left + width].astype(np.float32)
         np.testing.assert_allclose(ours, cv2.resize(cut, size[::-1], interpolation=cv2.INTER_LINEAR), atol=0.01)
 
 
 def test_an_enlarged_box_is_what_pillow_resizes():
-    picture = photograph(20, 20)
-    ours = resample(picture[None], np.asarray([[2, 4, 9, 11]], np.float32), size=(32, 48))
-    theirs = Image.fromarray(picture[2:11, 4:15]).resize((48, 32), Image.Resampling.BILINEAR)
+    image = photograph(20, 20)
+    ours = resample(image[None], np.asarray([[2, 4, 9, 11]], np.float32), size=(32, 48))
+    theirs = Image.fromarray(image[2:11, 4:15]).resize((48, 32), Image.Resampling.BILINEAR)
     np.testing.assert_allclose(ours[0], np.asarray(theirs, np.float32), atol=1.01)  # Pillow rounds twice
 
 
@@ -124,11 +124,11 @@ def test_resized_boxes_are_spread_as_torchvisions(size):
         assert scipy.stats.ks_2samp(ours, reference).pvalue > 1e-3
 
 
-def test_where_no_box_fits_the_largest_centred_one_is_taken():
+def test_where_no_box_fits_the_largest_centerd_one_is_taken():
     sizes = np.asarray([[100, 100], [40, 300], [100, 250]])
     boxes = resized_boxes(keys(3), sizes, scale=(1.0, 1.0), ratio=(2.0, 3.0))
     np.testing.assert_array_equal(boxes[:2], [[25, 0, 50, 100], [0, 90, 40, 120]])
-    # The third picture's own aspect is allowed, but no candidate has exactly its area and shape: it is taken whole.
+    # The third image's own aspect is allowed, but no candidate has exactly its area and shape: it is taken whole.
     np.testing.assert_array_equal(boxes[2], [0, 0, 100, 250])
 
 
@@ -140,9 +140,9 @@ def test_box_mask_covers_the_pixels_of_the_box():
 
 
 def test_scaled_boxes_have_vgg_s_scales_and_lie_inside():
-    pictures = 4000
-    sizes = np.tile([[300, 400], [500, 333]], (pictures // 2, 1))
-    boxes = np.asarray(geometry.scaled_boxes(keys(pictures), sizes, size=(224, 112), shorter=(256, 512)))
+    images = 4000
+    sizes = np.tile([[300, 400], [500, 333]], (images // 2, 1))
+    boxes = np.asarray(geometry.scaled_boxes(keys(images), sizes, size=(224, 112), shorter=(256, 512)))
     scale = 224 / boxes[:, 2]
     np.testing.assert_allclose(112 / boxes[:, 3], scale, rtol=1e-5)
     drawn = scale * sizes.min(1)  # what the shorter side becomes
@@ -156,11 +156,11 @@ def test_scaled_boxes_have_vgg_s_scales_and_lie_inside():
 
 
 @pytest.mark.parametrize("box", [(-2e-5, 0, 8, 9), (0, -2e-5, 8, 9), (0, 0, 9, 9), (0, 0, 8, 10), (1, 1, 8, 9)])
-def test_no_pixel_is_taken_from_beyond_the_picture(box):
+def test_no_pixel_is_taken_from_beyond_the_image(box):
     """Boxes leave it by rounding, and by a pixel where XLA rounds a side twice and differently."""
-    picture = np.zeros((1, 8, 9, 1), np.float32)
-    picture[0, 7] = picture[0, :, 8] = 1  # what an index beyond an edge would read: the opposite edge
-    seen = resample(picture, np.asarray([box], np.float32), size=(24, 27))[0, ..., 0]
+    image = np.zeros((1, 8, 9, 1), np.float32)
+    image[0, 7] = image[0, :, 8] = 1  # what an index beyond an edge would read: the opposite edge
+    seen = resample(image, np.asarray([box], np.float32), size=(24, 27))[0, ..., 0]
     rows = np.clip(box[0] + (np.arange(24) + 0.5) * box[2] / 24 - 0.5, max(box[0], 0), min(box[0] + box[2], 8) - 1)
     columns = np.clip(box[1] + (np.arange(27) + 0.5) * box[3] / 27 - 0.5, max(box[1], 0), min(box[1] + box[3], 9) - 1)
     edge = 1 - np.clip(7 - rows, 0, 1)[:, None] * np.clip(8 - columns, 0, 1)  # how much of it is dark

@@ -12,13 +12,13 @@ COUNT, HEIGHT, WIDTH = 1000, 12, 16
 
 @pytest.fixture(scope="module")
 def batch():
-    """Picture i is i everywhere and its target is its own class."""
+    """Image i is i everywhere and its target is its own class."""
     images = np.broadcast_to(np.arange(COUNT, dtype=np.float32)[:, None, None, None], (COUNT, HEIGHT, WIDTH, 2))
     return jax.random.split(jax.random.key(0), COUNT), images, np.eye(COUNT, dtype=np.float32)
 
 
 def own_weights(targets):
-    """What each picture keeps; all that is not its own belongs to the picture before."""
+    """What each image keeps; all that is not its own belongs to the image before."""
     targets, index = np.asarray(targets), np.arange(COUNT)
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(targets[index, index] + targets[index, index - 1], 1, atol=1e-6)
@@ -26,7 +26,7 @@ def own_weights(targets):
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
-def test_mixup_combines_pictures_as_it_combines_targets(batch, alpha):
+def test_mixup_combines_images_as_it_combines_targets(batch, alpha):
     keys, images, targets = batch
     mixed, mixed_targets = mixup(keys, images, targets, alpha=alpha)
     weights = own_weights(mixed_targets)
@@ -57,7 +57,7 @@ def test_cutmix_draws_boxes_as_its_authors_do(batch):
         theirs.append(rows * columns / (HEIGHT * WIDTH))
     keys, images, targets = batch
     ours = 1 - own_weights(cutmix(keys, images, targets, alpha=1.0)[1])
-    # Theirs loses a pixel of every odd side, which is a tenth of so small a picture's side.
+    # Theirs loses a pixel of every odd side, which is a tenth of so small an image's side.
     assert abs(ours.mean() - np.mean(theirs)) < 0.05
     assert abs(ours.std() - np.std(theirs)) < 0.05
 

@@ -40,9 +40,9 @@ def statistics(channels=3):
 
 @pytest.fixture(scope="module")
 def batch():
-    """Eight pictures of noise, their targets, and positions late in a run."""
-    pictures = np.random.default_rng(0).integers(0, 256, (8, 20, 20, 3), np.uint8)
-    return pictures, np.eye(8, dtype=np.float32), np.arange(8, dtype=np.int32) + 1_000_000
+    """Eight images of noise, their targets, and positions late in a run."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 20, 20, 3), np.uint8)
+    return images, np.eye(8, dtype=np.float32), np.arange(8, dtype=np.int32) + 1_000_000
 
 
 @functools.cache
@@ -52,44 +52,44 @@ def built(config, *, seed=3, channels=3, plain=False):
 
 
 @pytest.mark.parametrize("config", [EVERYTHING, RESIZED])
-def test_a_picture_does_not_depend_on_its_batch(batch, config):
-    pictures, targets, positions = batch
+def test_a_image_does_not_depend_on_its_batch(batch, config):
+    images, targets, positions = batch
     run = built(config)
-    whole, _ = run(pictures, targets, positions)
-    parts = [run(pictures[part], targets[part], positions[part])[0] for part in (slice(0, 4), slice(4, 8))]
+    whole, _ = run(images, targets, positions)
+    parts = [run(images[part], targets[part], positions[part])[0] for part in (slice(0, 4), slice(4, 8))]
     np.testing.assert_allclose(whole, np.concatenate(parts), atol=1e-5)
     order = np.asarray([5, 2, 7, 0, 1, 6, 3, 4])
-    np.testing.assert_allclose(run(pictures[order], targets, positions[order])[0], whole[order], atol=1e-5)
+    np.testing.assert_allclose(run(images[order], targets, positions[order])[0], whole[order], atol=1e-5)
 
 
 def test_draws_follow_seed_and_position(batch):
-    pictures, targets, positions = batch
+    images, targets, positions = batch
     first, other = built(RESIZED), built(RESIZED, seed=4)
-    result, _ = first(pictures, targets, positions)
-    np.testing.assert_array_equal(result, first(pictures, targets, positions)[0])
-    assert (np.abs(result - other(pictures, targets, positions)[0]).max((1, 2, 3)) > 0.1).all()
-    assert (np.abs(result - first(pictures, targets, positions + 8)[0]).max((1, 2, 3)) > 0.1).all()
-    same = np.broadcast_to(pictures[:1], pictures.shape)
+    result, _ = first(images, targets, positions)
+    np.testing.assert_array_equal(result, first(images, targets, positions)[0])
+    assert (np.abs(result - other(images, targets, positions)[0]).max((1, 2, 3)) > 0.1).all()
+    assert (np.abs(result - first(images, targets, positions + 8)[0]).max((1, 2, 3)) > 0.1).all()
+    same = np.broadcast_to(images[:1], images.shape)
     assert len(np.unique(np.asarray(first(same, targets, positions)[0]), axis=0)) == 8
 
 
 def test_switching_one_operation_leaves_the_draws_of_the_others(batch):
-    pictures, targets, positions = batch
-    cropped, _ = built(AugmentConfig(normalize="unit"))(pictures, targets, positions)
-    flipped, _ = built(AugmentConfig(normalize="unit", flip=True))(pictures, targets, positions)
-    erased, _ = built(AugmentConfig(normalize="unit", erase=1.0))(pictures, targets, positions)
+    images, targets, positions = batch
+    cropped, _ = built(AugmentConfig(normalize="unit"))(images, targets, positions)
+    flipped, _ = built(AugmentConfig(normalize="unit", flip=True))(images, targets, positions)
+    erased, _ = built(AugmentConfig(normalize="unit", erase=1.0))(images, targets, positions)
     as_cropped, mirrored = ((np.asarray(flipped) == one).all((1, 2, 3)) for one in (cropped, cropped[:, :, ::-1]))
     assert (as_cropped != mirrored).all()
     assert as_cropped.any()
     assert mirrored.any()
     assert ((np.asarray(erased) == cropped).mean((1, 2, 3)) > 0.5).all()
-    # A picture of one grey shows brightness alone, whatever else moves its pixels about.
-    grey = np.full_like(pictures, 100)
-    alone, _ = built(dataclasses.replace(UNIT, brightness=0.5))(grey, targets, positions)
+    # An image of one gray shows brightness alone, whatever else moves its pixels about.
+    gray = np.full_like(images, 100)
+    alone, _ = built(dataclasses.replace(UNIT, brightness=0.5))(gray, targets, positions)
     moved = AugmentConfig(
         normalize="unit", brightness=0.5, contrast=0.4, flip=True, vertical_flip=True, rotation=30, zoom=0.2
     )
-    among_others, _ = built(moved)(grey, targets, positions)
+    among_others, _ = built(moved)(gray, targets, positions)
     np.testing.assert_allclose(alone, among_others, atol=1e-5)
 
 
@@ -121,25 +121,25 @@ def test_hue_turns_each_image_as_a_whole_behind_brightness(batch):
 
 
 def test_mixing_comes_last(batch):
-    pictures, targets, positions = batch
-    plain, _ = built(AugmentConfig())(pictures, targets, positions)
-    mixed, mixed_targets = built(AugmentConfig(mixup=1.0))(pictures, targets, positions)
+    images, targets, positions = batch
+    plain, _ = built(AugmentConfig())(images, targets, positions)
+    mixed, mixed_targets = built(AugmentConfig(mixup=1.0))(images, targets, positions)
     weight = np.diag(mixed_targets)[:, None, None, None]
     np.testing.assert_allclose(mixed, weight * plain + (1 - weight) * np.roll(plain, 1, 0), atol=1e-4)
     np.testing.assert_allclose(mixed_targets.sum(1), 1, atol=1e-6)
 
 
 def test_one_trace_for_all_batches(batch):
-    pictures, targets, positions = batch
+    images, targets, positions = batch
     traces = []
     pipeline = train_pipeline(
         dataclasses.replace(RESIZED, cutmix=1.0), seed=0, statistics=statistics(), input_size=(16, 16)
     )
     run = jax.jit(lambda *arrays: (traces.append(1), pipeline(*arrays))[1])
     for step in range(3):
-        images, _ = run(pictures, targets, positions + 8 * step)
-        assert images.dtype == jnp.float32
-        assert images.shape == (8, 16, 16, 3)
+        arrays_, _ = run(images, targets, positions + 8 * step)
+        assert arrays_.dtype == jnp.float32
+        assert arrays_.shape == (8, 16, 16, 3)
     assert len(traces) == 1
 
 
@@ -162,12 +162,12 @@ def test_mixing_is_the_same_on_a_shared_batch(batch):
 
 
 def test_any_number_of_channels(batch):
-    pictures = np.random.default_rng(0).integers(0, 256, (8, 20, 20, 13), np.uint8)
-    images, _ = built(AugmentConfig(preset="strong", pca=0.1, contrast=0.1), channels=13)(pictures, *batch[1:])
-    assert images.shape == (8, 16, 16, 13)
-    assert np.isfinite(images).all()
+    images = np.random.default_rng(0).integers(0, 256, (8, 20, 20, 13), np.uint8)
+    arrays, _ = built(AugmentConfig(preset="strong", pca=0.1, contrast=0.1), channels=13)(images, *batch[1:])
+    assert arrays.shape == (8, 16, 16, 13)
+    assert np.isfinite(arrays).all()
     with pytest.raises(UserError, match="hue is defined for RGB, the images have 13 channels"):
-        jax.eval_shape(built(AugmentConfig(hue=0.1), channels=13), pictures, *batch[1:])
+        jax.eval_shape(built(AugmentConfig(hue=0.1), channels=13), images, *batch[1:])
 
 
 @pytest.mark.parametrize("crop", ["random", "center", "resized"])
@@ -182,7 +182,7 @@ def test_plain_is_what_evaluation_sees(batch, crop):
         np.testing.assert_array_equal(targets, batch[1])
 
 
-def test_evaluation_of_prepared_pictures_is_the_centre_crop(batch):
+def test_evaluation_of_prepared_images_is_the_center_crop(batch):
     run = eval_pipeline(
         AugmentConfig(normalize="unit"), statistics=statistics(), input_size=(16, 16), views=VIEWS["ten_crop"]
     )
@@ -205,7 +205,7 @@ def test_a_canvas_is_resized_by_its_shorter_side_and_cut(size):
 
 
 @pytest.mark.parametrize("crop", ["random", "center", "resized"])
-def test_training_takes_nothing_from_beyond_a_picture_on_its_canvas(crop):
+def test_training_takes_nothing_from_beyond_a_image_on_its_canvas(crop):
     canvas = np.full((64, 40, 40, 3), 255, np.uint8)
     canvas[:, :22, :31] = 10
     sizes = np.full((64, 2), (22, 31), np.int32)
@@ -214,8 +214,8 @@ def test_training_takes_nothing_from_beyond_a_picture_on_its_canvas(crop):
     np.testing.assert_allclose(images, np.full((64, 16, 16, 3), 10 / 255), atol=1e-5)
 
 
-def test_pictures_smaller_than_the_input_are_refused_while_tracing(batch):
-    sentence = "pictures are 20 x 20 but the model's input is 32 x 32; set config.data.resize and config.data.size"
+def test_images_smaller_than_the_input_are_refused_while_tracing(batch):
+    sentence = "images are 20 x 20 but the model's input is 32 x 32; set config.data.resize and config.data.size"
     for config in (AugmentConfig(), AugmentConfig(crop="center"), AugmentConfig(pad=5)):
         with pytest.raises(UserError, match=sentence):
             jax.eval_shape(train_pipeline(config, seed=0, statistics=statistics(), input_size=(32, 32)), *batch)

@@ -19,17 +19,17 @@ def keys(count, seed=0):
 @pytest.mark.parametrize("fill", ["constant", "nearest", "reflect", "wrap"])
 @pytest.mark.parametrize("size", [(17, 23), (8, 8)])
 def test_the_warp_is_scipys(fill, size):
-    pictures = np.random.default_rng(0).integers(0, 256, (8, *size, 2)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (8, *size, 2)).astype(np.uint8)
     matrices = affine_matrices(keys(8), size, rotation=180, shift=(0.9, 0.9), shear=30, zoom=0.6)
-    warped = np.asarray(warp(pictures, matrices, fill=fill))
+    warped = np.asarray(warp(images, matrices, fill=fill))
     center = (np.asarray(size) - 1) / 2
-    for picture, matrix, ours in zip(pictures, np.asarray(matrices, np.float64), warped, strict=True):
+    for image, matrix, ours in zip(images, np.asarray(matrices, np.float64), warped, strict=True):
         linear, offset = matrix[:, :2], matrix[:, 2] + center - matrix[:, :2] @ center
         for channel in range(2):
             theirs = scipy.ndimage.affine_transform(
-                picture[..., channel].astype(np.float64), linear, offset, order=1, mode=fill
+                image[..., channel].astype(np.float64), linear, offset, order=1, mode=fill
             )
-            # One level of 255 a pixel times 1e-6 pixels of float32 rounding: noise is the hardest picture there is.
+            # One level of 255 a pixel times 1e-6 pixels of float32 rounding: noise is the hardest image there is.
             np.testing.assert_allclose(ours[..., channel], theirs, atol=2e-3)
 
 
@@ -44,7 +44,7 @@ def test_a_quarter_turn_by_hand():
 
 
 def keras_product(theta, down, right, shear, zx, zy):
-    """The product that ImageDataGenerator.apply_transform makes, before it is centred."""
+    """The product that ImageDataGenerator.apply_transform makes, before it is centered."""
     rotation = np.asarray([[np.cos(theta), -np.sin(theta), 0], [np.sin(theta), np.cos(theta), 0], [0, 0, 1]])
     shift = np.asarray([[1, 0, down], [0, 1, right], [0, 0, 1]])
     sheared = np.asarray([[1, -np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1]])

@@ -39,7 +39,7 @@ def config(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (100, *SHAPE), dtype=np.uint8)
     np.savez(tmp_path / "noise.npz", images=images, labels=np.arange(100) % 4)
@@ -93,19 +93,19 @@ def test_synthetic_never_touches_the_data(recipe, config, tmp_path, capsys, flag
     assert report["compile_s"] > 0
     assert report["split"]["transfer"] == 0
     # Forward, the weights' gradient and the inputs' are a product each; the first layer needs no gradient of its input.
-    forward = 2 * summary.summarise(build_model(config)).macs * BATCH
+    forward = 2 * summary.summarize(build_model(config)).macs * BATCH
     assert 2 * forward < report["flops_per_step"] < 4 * forward
 
 
 @pytest.mark.parametrize("most", [1, 4])
-def test_several_steps_a_dispatch_are_counted_one_by_one(config, pictures, most, mesh):
+def test_several_steps_a_dispatch_are_counted_one_by_one(config, images, most, mesh):
     """As training takes them: the same operations a step, and the clock of all steps divided among them."""
     config = override(config, {"train.steps_per_dispatch": most, "train.log_every": 100, "data.loader": "resident"})
     began = time.perf_counter()
     report = measure.bench(config, steps=6, mesh=mesh(1))
     assert 6 <= report["steps"] < 6 + most
     assert report["steps"] * report["step_ms"]["median"] < 1e3 * (time.perf_counter() - began)
-    forward = 2 * summary.summarise(build_model(config)).macs * BATCH
+    forward = 2 * summary.summarize(build_model(config)).macs * BATCH
     assert 2 * forward < report["flops_per_step"] < 4 * forward
 
 
@@ -119,7 +119,7 @@ def read_slowly(monkeypatch, seconds):
     monkeypatch.setattr(Split, "gather", slow)
 
 
-def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch, mesh):
+def test_throughput_is_that_of_the_clock(config, images, monkeypatch, mesh):
     """A read that sleeps 40 ms a batch bounds both numbers from outside, and is named with its remedy."""
     read_slowly(monkeypatch, 0.04)
     config = override(config, {"data.loader": "streamed", "data.threads": 1, "data.prefetch": 1})
@@ -139,7 +139,7 @@ def test_throughput_is_that_of_the_clock(config, pictures, monkeypatch, mesh):
             assert "config.data.loader=resident" in told[-1]
 
 
-def test_training_says_once_that_it_waits(config, pictures, monkeypatch, tmp_path, capsys, mesh):
+def test_training_says_once_that_it_waits(config, images, monkeypatch, tmp_path, capsys, mesh):
     read_slowly(monkeypatch, 0.05)
     config = override(config, {"data.threads": 1, "data.prefetch": 1})
     train(override(config, {"data.loader": "streamed"}), tmp_path / "streamed", mesh=mesh(1))
@@ -165,7 +165,7 @@ def test_remedy(share, given, says, monkeypatch):
     assert (says in told) if says else told == ""
 
 
-def test_utilisation(monkeypatch):
+def test_utilization(monkeypatch):
     assert peaks.peak("NVIDIA H100 80GB HBM3", "bfloat16") == 989e12
     assert peaks.peak("NVIDIA H100 PCIe", "bfloat16") == 756e12
     assert peaks.peak("NVIDIA H200 NVL", "bfloat16") == 835e12
@@ -175,8 +175,8 @@ def test_utilisation(monkeypatch):
     assert peaks.peak("Tesla V100-SXM2-16GB", "bfloat16") is None
     assert peaks.peak("cpu", "float32") is None
     monkeypatch.setattr("cnnjax.bench.measure.peak", lambda kind, dtype: 1e9)
-    assert measure.utilisation(4e9, 2.0, "float32", 8) == pytest.approx(0.25)
-    assert measure.utilisation(None, 2.0, "float32", 8) is None
+    assert measure.utilization(4e9, 2.0, "float32", 8) == pytest.approx(0.25)
+    assert measure.utilization(None, 2.0, "float32", 8) is None
 
 
 def test_on_a_gpu_the_nets_own_operations_count(config, monkeypatch):
@@ -191,7 +191,9 @@ def test_on_a_gpu_the_nets_own_operations_count(config, monkeypatch):
 
 def test_plan(recipe, config, tmp_path, capsys):
     before = listing(tmp_path)
-    assert main(["plan", "--config", recipe, "--config.optimizer.name=adam", "--pictures", "100", "--json"]) == 0
+    assert (
+        main(["plan", "--config", recipe, "--config.optimizer.name=adam", "--num_train_images", "100", "--json"]) == 0
+    )
     report = json.loads(capsys.readouterr().out)
     assert listing(tmp_path) == before
     channels, features = 32, 12 * 12 * 32
@@ -203,11 +205,11 @@ def test_plan(recipe, config, tmp_path, capsys):
     assert memory["params"] == 4 * params
     assert 8 * params <= memory["opt_state"] <= 8 * params + 64, "Adam keeps two moments"
     assert memory["batch"] == BATCH * (math.prod(SHAPE) + 8) // jax.device_count()
-    assert memory["activations"] > 12 * 12 * 32 * 4, "the layer of a picture waits for the backward pass"
+    assert memory["activations"] > 12 * 12 * 32 * 4, "the layer of an image waits for the backward pass"
     assert memory["total"] == sum(memory[name] or 0 for name in memory if name not in ("total", "limit"))
     unknown = planning.plan(config)
     assert unknown["steps"] is None
-    assert "--pictures" in planning.text(unknown)
+    assert "--num_train_images" in planning.text(unknown)
     assert planning.plan(override(config, {"train.steps": 7}))["steps"] == 7
 
 

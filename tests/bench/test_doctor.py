@@ -96,7 +96,7 @@ class BiasedBatchNorm(norm.BatchNorm):
 
 
 class RoundedLayerNorm(norm.LayerNorm):
-    """Takes its statistics from rounded values, as in a net that computes in bfloat16."""
+    """Takes its statistics from rounded values, as in a model that computes in bfloat16."""
 
     @nn.compact
     def __call__(self, inputs, train=False):

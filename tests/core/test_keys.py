@@ -35,15 +35,15 @@ def test_position_may_be_traced_and_may_be_a_numpy_integer():
     assert keys.generator(3, "order", np.int64(7)).random() == keys.generator(3, "order", 7).random()
 
 
-def test_each_picture_has_the_key_of_its_position_in_the_stream():
+def test_each_image_has_the_key_of_its_position_in_the_stream():
     positions = jnp.array([5, 0, 123_456_789])
-    ours = jax.random.key_data(keys.per_picture(1, "augment", positions))
+    ours = jax.random.key_data(keys.per_image(1, "augment", positions))
     for row, position in zip(ours, [5, 0, 123_456_789], strict=True):
         np.testing.assert_array_equal(row, jax.random.key_data(keys.key(1, "augment", position)))
 
 
-def test_neighbouring_positions_draw_independently():
-    device = np.asarray(jax.vmap(jax.random.uniform)(keys.per_picture(0, "augment", jnp.arange(2000))))
+def test_neighboring_positions_draw_independently():
+    device = np.asarray(jax.vmap(jax.random.uniform)(keys.per_image(0, "augment", jnp.arange(2000))))
     host = np.array([keys.generator(0, "order", epoch).random() for epoch in range(2000)])
     for draws in (device, host):
         assert stats.kstest(draws, "uniform").pvalue > 0.001

@@ -39,7 +39,7 @@ def test_cores_share_what_divides_evenly_and_keep_work_enough(monkeypatch):
     assert fit_mesh(None, 64, 4).size == 2
 
 
-def test_many_parameters_and_few_pictures_are_left_to_one_device(monkeypatch):
+def test_many_parameters_and_few_images_are_left_to_one_device(monkeypatch):
     assert fit_mesh(None, 16, parameters=61_000_000).size == 8, "devices that were asked for stay"
     monkeypatch.setattr("cnnjax.core.startup.devices_are_given", lambda: False)
     sizes = {16: 1, 64: 1, 512: 8}

@@ -138,7 +138,7 @@ def test_devices_that_have_started_are_reported_once():
         "import cnnjax; model = cnnjax.create_model('lenet5'); import jax; model.init(jax.random.key(0))",
         "from cnnjax.cli import main; main(['summary', '--model', 'lenet5'])",
         "import cnnjax; from cnnjax.runs import actions; "
-        "actions.summarise(cnnjax.load_config('configs/lenet_mnist.py'))",
+        "actions.summarize(cnnjax.load_config('configs/lenet_mnist.py'))",
     ],
     ids=["notebook", "command line", "recipe"],
 )

@@ -40,12 +40,12 @@ def test_sign_of_an_axis_does_not_depend_on_the_order_of_channels(pixels):
     assert (ours[np.abs(ours).argmax(0), range(3)] > 0).all()
 
 
-def test_one_channel_and_flat_pictures():
+def test_one_channel_and_flat_images():
     flat = Statistics.from_moments(*moments(np.full((100, 3), 77)))
     assert flat.std == flat.eigenvalues == (0.0, 0.0, 0.0)
-    grey = Statistics.from_moments(*moments(np.arange(256)[:, None]))
-    np.testing.assert_allclose([*grey.mean, *grey.std], [127.5, np.arange(256).std()])
-    assert grey.eigenvectors == ((1.0,),)
+    gray = Statistics.from_moments(*moments(np.arange(256)[:, None]))
+    np.testing.assert_allclose([*gray.mean, *gray.std], [127.5, np.arange(256).std()])
+    assert gray.eigenvectors == ((1.0,),)
 
 
 def test_json_round_trip(pixels):

@@ -15,8 +15,8 @@ from PIL import Image, ImageFile, ImageOps
 from cnnjax.config import DataConfig
 from cnnjax.core.errors import UserError
 from cnnjax.data import resize
-from cnnjax.data.decode import BadPictureError, decode, load
-from cnnjax.data.listing import files_below, picture_files, read_file
+from cnnjax.data.decode import BadImageError, decode, load
+from cnnjax.data.listing import files_below, image_files, read_file
 from cnnjax.data.resize import fit, resample
 from cnnjax.evaluation.views import VIEWS
 
@@ -25,7 +25,7 @@ SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "imagenet_sample
 
 
 def smooth(height=48, width=64, channels=3):
-    """A picture without hard edges, so that decoders and resizers agree."""
+    """An image without hard edges, so that decoders and resizers agree."""
     rows, columns = np.mgrid[0:height, 0:width]
     bands = [np.sin(rows / (7 + band)) * np.cos(columns / (9 + band)) * 110 + 128 for band in range(channels)]
     return np.stack(bands, axis=2).astype(np.uint8)
@@ -38,20 +38,20 @@ def encoded(image, form, **options):
 
 
 def read(content, channels=None, config=CONFIG):
-    return decode(content, config, "picture", channels)
+    return decode(content, config, "image", channels)
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP", "GIF", "PPM"])
-def test_lossless_grey(form):
-    grey = smooth(channels=1)[..., 0]
-    content = encoded(Image.fromarray(grey), form)
+def test_lossless_gray(form):
+    gray = smooth(channels=1)[..., 0]
+    content = encoded(Image.fromarray(gray), form)
     assert read(content).shape[2] in (1, 3)
-    np.testing.assert_array_equal(read(content, 1)[..., 0], grey)
-    np.testing.assert_array_equal(read(content, 3), np.repeat(grey[..., None], 3, 2))
+    np.testing.assert_array_equal(read(content, 1)[..., 0], gray)
+    np.testing.assert_array_equal(read(content, 3), np.repeat(gray[..., None], 3, 2))
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP", "WEBP"])
-def test_lossless_colour(form):
+def test_lossless_color(form):
     image = smooth()
     content = encoded(Image.fromarray(image), form, **({"lossless": True} if form == "WEBP" else {}))
     np.testing.assert_array_equal(read(content), image)
@@ -62,8 +62,8 @@ def test_lossless_colour(form):
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 60}])
 def test_jpeg_equals_pillow(options):
     content = encoded(Image.fromarray(smooth()), "JPEG", **options)
-    with Image.open(io.BytesIO(content)) as picture:
-        assert abs(read(content).astype(int) - np.asarray(picture)).max() <= 2
+    with Image.open(io.BytesIO(content)) as image:
+        assert abs(read(content).astype(int) - np.asarray(image)).max() <= 2
 
 
 def test_pillow_decodes_jpeg_where_simplejpeg_is_not_installed(monkeypatch):
@@ -73,7 +73,7 @@ def test_pillow_decodes_jpeg_where_simplejpeg_is_not_installed(monkeypatch):
     np.testing.assert_array_equal(read(content), quick)
 
 
-def test_grey_jpeg():
+def test_gray_jpeg():
     content = encoded(Image.fromarray(smooth(channels=1)[..., 0]), "JPEG")
     assert read(content).shape == (48, 64, 1)
     assert read(content, 3).shape == (48, 64, 3)
@@ -91,32 +91,32 @@ def test_cmyk():
 
 
 def test_alpha_is_laid_over_white():
-    image = np.zeros((4, 4, 4), np.uint8)
-    image[..., 0], image[:2, :, 3], image[2, :, 3] = 200, 255, 51
+    pixels = np.zeros((4, 4, 4), np.uint8)
+    pixels[..., 0], pixels[:2, :, 3], pixels[2, :, 3] = 200, 255, 51
     for content in (
-        encoded(Image.fromarray(image), "PNG"),
-        encoded(Image.fromarray(image), "WEBP", lossless=True, exact=True),
+        encoded(Image.fromarray(pixels), "PNG"),
+        encoded(Image.fromarray(pixels), "WEBP", lossless=True, exact=True),
     ):
-        picture = read(content)
-        np.testing.assert_array_equal(picture[0, 0], [200, 0, 0])
-        np.testing.assert_allclose(picture[2, 0], [244, 204, 204], atol=1)
-        np.testing.assert_array_equal(picture[3, 0], [255, 255, 255])
+        image = read(content)
+        np.testing.assert_array_equal(image[0, 0], [200, 0, 0])
+        np.testing.assert_allclose(image[2, 0], [244, 204, 204], atol=1)
+        np.testing.assert_array_equal(image[3, 0], [255, 255, 255])
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
-def test_grey_with_alpha(form):
-    grey, alpha = smooth(channels=2)[..., 0].astype(float), smooth(channels=2)[..., 1].astype(float)
+def test_gray_with_alpha(form):
+    gray, alpha = smooth(channels=2)[..., 0].astype(float), smooth(channels=2)[..., 1].astype(float)
     content = encoded(
         Image.merge("LA", [Image.fromarray(band) for band in np.moveaxis(smooth(channels=2), 2, 0)]), form
     )
-    expected = grey * alpha / 255 + 255 - alpha
+    expected = gray * alpha / 255 + 255 - alpha
     assert read(content).shape == (48, 64, 1)
     for channels in (None, 1, 3):
         np.testing.assert_allclose(read(content, channels)[..., 0], expected, atol=1)
 
 
-def test_colour_modes_stay_colour_whatever_they_show():
-    """The first picture settles the channels of a set, and may happen to be grey."""
+def test_color_modes_stay_color_whatever_they_show():
+    """The first image settles the channels of a set, and may happen to be gray."""
     for mode in ("RGB", "RGBA", "P"):
         assert read(encoded(Image.new("L", (4, 4), 99).convert(mode), "PNG")).shape == (4, 4, 3)
 
@@ -143,14 +143,14 @@ def test_sixteen_bits_are_scaled_not_clipped():
 
 @pytest.mark.parametrize("orientation", range(10))
 def test_exif_orientation(orientation):
-    image = smooth()
+    pixels = smooth()
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = encoded(Image.fromarray(image), "JPEG", exif=exif, quality=95, subsampling=0)
-    with Image.open(io.BytesIO(content)) as picture:
-        upright = np.asarray(ImageOps.exif_transpose(picture))
+    content = encoded(Image.fromarray(pixels), "JPEG", exif=exif, quality=95, subsampling=0)
+    with Image.open(io.BytesIO(content)) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
     assert abs(read(content).astype(int) - upright).max() <= 2
-    reduced, _ = load(content, DataConfig(resize="squash", size=(12, 10)), "picture", None)
+    reduced, _ = load(content, DataConfig(resize="squash", size=(12, 10)), "image", None)
     assert abs(reduced.astype(int) - resample(upright, (12, 10))).mean() < 3
 
 
@@ -182,7 +182,7 @@ def test_odd_metadata_is_passed_over():
 
 
 def test_animations_give_their_first_frame():
-    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (8, 6), color) for color in ("red", "blue")]
     for form, options in (("GIF", {}), ("WEBP", {"lossless": True})):
         content = encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
         np.testing.assert_array_equal(read(content, 3)[0, 0], [255, 0, 0])
@@ -199,14 +199,14 @@ def test_thirteen_bands(dtype, planar):
     numpy_file = io.BytesIO()
     np.save(numpy_file, bands)
     np.testing.assert_array_equal(read(numpy_file.getvalue(), 13), smooth(16, 20, 13))
-    with pytest.raises(BadPictureError, match=r"13 channels, not 3\); if all .* config.data.channels=13; else mend"):
+    with pytest.raises(BadImageError, match=r"13 channels, not 3\); if all .* config.data.channels=13; else mend"):
         read(numpy_file.getvalue(), 3)
 
 
 def test_fractions_and_odd_arrays():
     np.testing.assert_array_equal(read(np.array([[0.0, 0.5, 1.0]]))[0, :, 0], [0, 128, 255])
     for bad in (np.array([[0.0, 2.0]]), np.array([[-1]]), np.array([[70000]]), np.zeros(3, np.uint8)):
-        with pytest.raises(BadPictureError):
+        with pytest.raises(BadImageError):
             read(bad)
 
 
@@ -216,7 +216,7 @@ def test_an_array_says_by_its_type_what_its_values_mean(dtype):
     file = io.BytesIO()
     np.save(file, array)
     for content in (array, file.getvalue()):
-        with pytest.raises(BadPictureError, match=f"values of type {array.dtype}; save them as uint8 or uint16"):
+        with pytest.raises(BadImageError, match=f"values of type {array.dtype}; save them as uint8 or uint16"):
             read(content)
 
 
@@ -224,7 +224,7 @@ def test_an_array_says_by_its_type_what_its_values_mean(dtype):
 def test_no_room_is_made_for_what_an_array_header_promises(shape, kind):
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
-    with pytest.raises(BadPictureError, match="the file is cut off: its header says"):
+    with pytest.raises(BadImageError, match="the file is cut off: its header says"):
         read(file.getvalue() + b"0" * 1000)
 
 
@@ -265,28 +265,28 @@ def pickled():
         "half tiff",
     ],
 )
-def test_what_is_no_whole_picture_is_refused_by_name(content):
-    with pytest.raises(BadPictureError, match=r"^some/file is no whole picture \(.*bad_pictures=skip$"):
+def test_what_is_no_whole_image_is_refused_by_name(content):
+    with pytest.raises(BadImageError, match=r"^some/file is no whole image \(.*bad_images=skip$"):
         decode(content, CONFIG, "some/file", None)
 
 
 def test_a_foreign_file_is_called_that():
-    with pytest.raises(BadPictureError, match=r"picture is no whole picture \(of no known picture format\)"):
+    with pytest.raises(BadImageError, match=r"image is no whole image \(of no known image format\)"):
         read(b"just some text")
 
 
-def test_no_program_is_run_on_a_picture(tmp_path, monkeypatch):
+def test_no_program_is_run_on_a_image(tmp_path, monkeypatch):
     """Pillow would hand an EPS file to Ghostscript, whatever the file is called."""
     (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
     (tmp_path / "gs").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(BadPictureError, match="of no known picture format"):
+    with pytest.raises(BadImageError, match="of no known image format"):
         read(encoded(Image.fromarray(smooth()), "EPS"))
     assert not (tmp_path / "ran").exists()
 
 
 def black_png(side):
-    """Two colours, all pixels 0: 50 MB of them in 50 kB for a side of 20,000."""
+    """Two colors, all pixels 0: 50 MB of them in 50 kB for a side of 20,000."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))]
     chunks += [(b"IDAT", zlib.compress(bytes(side * (1 + -(-side // 8))))), (b"IEND", b"")]
     parts = [
@@ -306,20 +306,20 @@ def test_a_bomb_is_refused_by_its_header(side, sentence, monkeypatch):
     """Pillow warns from its limit on and refuses from twice that; the file is not inflated in either case."""
     bomb, inflated = black_png(side), []
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: inflated.append(self.size))
-    with pytest.raises(BadPictureError, match=sentence):
+    with pytest.raises(BadImageError, match=sentence):
         read(bomb)
     assert not inflated
 
 
-def test_a_raised_limit_lets_large_pictures_through():
+def test_a_raised_limit_lets_large_images_through():
     assert read(black_png(14000), config=DataConfig(max_pixels=14000**2)).shape == (14000, 14000, 1)
 
 
 def test_limits_hold_before_decoding():
     for form in ("JPEG", "TIFF", "GIF"):
-        with pytest.raises(BadPictureError, match=r"64 x 48 is more than config.data.max_pixels=3000"):
+        with pytest.raises(BadImageError, match=r"64 x 48 is more than config.data.max_pixels=3000"):
             read(encoded(Image.fromarray(smooth()), form), config=DataConfig(max_pixels=3000))
-    with pytest.raises(BadPictureError, match=r"more than config.data.max_bytes=100 bytes"):
+    with pytest.raises(BadImageError, match=r"more than config.data.max_bytes=100 bytes"):
         read(encoded(Image.fromarray(smooth()), "PNG"), config=DataConfig(max_bytes=100))
 
 
@@ -355,7 +355,7 @@ def test_every_rule_against_opencv(channels, size):
 
 @pytest.mark.parametrize("how", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("height", "width"), [(375, 500), (500, 333), (31, 47), (64, 64), (61, 60)])
-def test_the_centre_is_cut_in_whole_pixels(height, width, how):
+def test_the_center_is_cut_in_whole_pixels(height, width, how):
     """As torchvision.transforms does it with Pillow: Resize(58), then CenterCrop(58)."""
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     size = (58, int(58 * height / width)) if width <= height else (int(58 * width / height), 58)
@@ -368,7 +368,7 @@ def test_the_centre_is_cut_in_whole_pixels(height, width, how):
 
 @pytest.mark.parametrize("crop", [48, 49, 50, 51, 52, 53])
 @pytest.mark.parametrize("width", range(80, 92))
-def test_a_crop_of_what_is_prepared_is_that_of_the_whole_picture(width, crop):
+def test_a_crop_of_what_is_prepared_is_that_of_the_whole_image(width, crop):
     """As torchvision's CenterCrop takes it, though half a margin is rounded twice."""
     image = np.random.default_rng(0).integers(0, 256, (58, width, 3), np.uint8)
     top, left = round((58 - crop) / 2), round((width - crop) / 2)
@@ -406,9 +406,9 @@ def test_none_leaves_it():
 def test_reduced_decoding_stays_close():
     content = encoded(Image.fromarray(smooth(480, 640)), "JPEG", quality=95)
     rule = DataConfig(resize="center", size=(64, 64))
-    reduced = decode(content, CONFIG, "picture", None, at_least=(64, 64))
+    reduced = decode(content, CONFIG, "image", None, at_least=(64, 64))
     assert 128 <= reduced.shape[0] < 480, "smaller, but at least twice the size"
-    quick, _ = load(content, rule, "picture", None)
+    quick, _ = load(content, rule, "image", None)
     slow, _ = fit(read(content), rule)
     assert abs(quick.astype(int) - slow).mean() < 2
 
@@ -416,25 +416,25 @@ def test_reduced_decoding_stays_close():
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the ImageNet sample is not beside the checkout")
 def test_real_photographs_equal_pillow():
     for path in sorted(SAMPLE.glob("*/*"))[::4]:
-        with Image.open(path) as picture:
-            truth = np.asarray(ImageOps.exif_transpose(picture).convert("RGB")).astype(int)
+        with Image.open(path) as image:
+            truth = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(int)
         content, rule = path.read_bytes(), DataConfig(resize="center", size=(64, 64))
-        image = decode(content, CONFIG, path.name, 3)
-        assert abs(image - truth).max() <= 2
-        assert abs(load(content, rule, path.name, 3)[0].astype(int) - fit(image, rule)[0]).mean() < 4
+        pixels = decode(content, CONFIG, path.name, 3)
+        assert abs(pixels - truth).max() <= 2
+        assert abs(load(content, rule, path.name, 3)[0].astype(int) - fit(pixels, rule)[0]).mean() < 4
 
 
-def test_picture_files(tmp_path):
+def test_image_files(tmp_path):
     (tmp_path / "a" / ".hidden").mkdir(parents=True)
     for name in ("a/2.jpg", "a/1.jpg", "a/Thumbs.db", "a/.hidden/3.jpg", "single.png"):
         (tmp_path / name).touch()
-    found = picture_files([tmp_path / "single.png", tmp_path / "a"])
+    found = image_files([tmp_path / "single.png", tmp_path / "a"])
     assert [path.name for path in found] == ["single.png", "1.jpg", "2.jpg"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=rf"there is no file in {tmp_path / 'empty'}$"):
-        picture_files(str(tmp_path / "empty"))
+        image_files(str(tmp_path / "empty"))
     with pytest.raises(UserError, match=r"there is no file or folder .*none"):
-        picture_files(tmp_path / "none")
+        image_files(tmp_path / "none")
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
@@ -460,7 +460,7 @@ def test_stray_bytes_lose_no_pixel_but_a_premature_end_does():
     content = encoded(Image.fromarray(smooth()), "JPEG", quality=95)
     np.testing.assert_array_equal(read(content[:-2] + b"\0" * 5 + content[-2:]), read(content))
     np.testing.assert_array_equal(read(content + b"more"), read(content))
-    with pytest.raises(BadPictureError, match="premature end"):
+    with pytest.raises(BadImageError, match="premature end"):
         read(content[:1500] + b"\xff\xd9" + content[1500:])
 
 
@@ -477,7 +477,7 @@ def test_sixteen_bits_of_any_file(ending):
     np.testing.assert_array_equal(read(written_by_opencv(ending, wide)), image)
     twelve, rule = smooth().astype(np.uint16) * 16, DataConfig(max_value=4080)
     np.testing.assert_array_equal(read(written_by_opencv(ending, twelve[..., 0]), config=rule)[..., 0], image[..., 0])
-    with pytest.raises(BadPictureError, match=r"needs config.data.max_value=65535; save it as plain TIFF"):
+    with pytest.raises(BadImageError, match=r"needs config.data.max_value=65535; save it as plain TIFF"):
         read(written_by_opencv(ending, twelve), config=rule)
     file = io.BytesIO()
     tifffile.imwrite(file, twelve, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
@@ -519,11 +519,11 @@ def test_pages_are_an_animation_unless_bands_are_asked_for():
     np.testing.assert_array_equal(read(file.getvalue())[..., 0], pages[0])
 
 
-def test_many_bands_count_as_many_pictures():
+def test_many_bands_count_as_many_images():
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((40, 50, 120), np.uint8), photometric="minisblack", planarconfig="contig")
     assert read(file.getvalue(), 120, DataConfig(max_pixels=40 * 50 * 30)).shape == (40, 50, 120)
-    with pytest.raises(BadPictureError, match=r"is more than config.data.max_pixels"):
+    with pytest.raises(BadImageError, match=r"is more than config.data.max_pixels"):
         read(file.getvalue(), 120, DataConfig(max_pixels=40 * 50 * 30 - 1))
 
 

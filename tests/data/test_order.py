@@ -1,4 +1,4 @@
-"""The sample stream: every picture once an epoch, batches across epochs, a pure function of the step."""
+"""The sample stream: every image once an epoch, batches across epochs, a pure function of the step."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def read(n, batch_size, start, stop, seed=7):
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (10, 10), (3, 8), (1, 5), (128, 32)])
-def test_each_epoch_holds_every_picture_once(n, batch_size):
+def test_each_epoch_holds_every_image_once(n, batch_size):
     epochs = 6
     stop = -(-epochs * n // batch_size)
     stream = np.concatenate([row["index"] for row in read(n, batch_size, 0, stop)])[: epochs * n].reshape(epochs, n)
@@ -35,7 +35,7 @@ def test_positions_count_on_and_seeds_differ():
     assert (samples(1, 100, np.arange(100)) != samples(2, 100, np.arange(100))).any()
 
 
-def test_alternating_pictures_are_seen_from_both_sides_in_any_two_epochs():
+def test_alternating_images_are_seen_from_both_sides_in_any_two_epochs():
     rows = TrainingRows(7, 100, 30, start=0, stop=14, alternate=True)
     stream = [np.concatenate([rows[k][name] for k in range(14)])[:400] for name in ("index", "turned")]
     sides = np.zeros((4, 100))

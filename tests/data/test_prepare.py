@@ -1,4 +1,4 @@
-"""Preparing once: splits, statistics, keys, broken runs, bad pictures; and reading the records back."""
+"""Preparing once: splits, statistics, keys, broken runs, bad images; and reading the records back."""
 
 import contextlib
 import os
@@ -25,16 +25,16 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Three classes of 10, 20 and 30 colour JPEGs and PNGs, 20 x 24."""
+def images(tmp_path):
+    """Three classes of 10, 20 and 30 color JPEGs and PNGs, 20 x 24."""
     rng = np.random.default_rng(0)
     for name, count in (("ant", 10), ("bee", 20), ("cat", 30)):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(count):
             pixels = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
             ending = "jpg" if number % 2 else "png"
-            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number:02d}.{ending}")
-    return tmp_path / "pictures"
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number:02d}.{ending}")
+    return tmp_path / "images"
 
 
 def contents(folder):
@@ -77,37 +77,37 @@ def test_stratified_takes_exactly_so_many_by_largest_remainder():
     np.testing.assert_array_equal(np.bincount(labels[chosen]), [5, 3, 2])
 
 
-def test_fractions_of_zero_and_seeds(pictures):
-    config = DataConfig(source=f"folder:{pictures}", val_fraction=0.0, test_fraction=0.0)
+def test_fractions_of_zero_and_seeds(images):
+    config = DataConfig(source=f"folder:{images}", val_fraction=0.0, test_fraction=0.0)
     assert dict(prepare_data(config).counts) == {"train": 60}
     splits = [
-        prepare_data(DataConfig(source=f"folder:{pictures}", split_seed=seed)).split("test").names for seed in (0, 0, 1)
+        prepare_data(DataConfig(source=f"folder:{images}", split_seed=seed)).split("test").names for seed in (0, 0, 1)
     ]
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
 
 
-def test_colour_statistics_equal_numpy(pictures):
-    dataset = prepare_data(DataConfig(source=f"folder:{pictures}"))
-    images, _ = whole(dataset, "train")
-    pixels = images.reshape(-1, 3).astype(np.float64)
+def test_color_statistics_equal_numpy(images):
+    dataset = prepare_data(DataConfig(source=f"folder:{images}"))
+    arrays, _ = whole(dataset, "train")
+    pixels = arrays.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(dataset.statistics.mean, pixels.mean(0))
     np.testing.assert_allclose(dataset.statistics.covariance, np.cov(pixels.T, bias=True), rtol=1e-9, atol=1e-9)
     values = np.linalg.eigvalsh(np.cov(pixels.T, bias=True))[::-1]
     np.testing.assert_allclose(dataset.statistics.eigenvalues, values)
 
 
-def test_canvas_keeps_the_whole_picture_and_measures_only_it(pictures):
-    dataset = prepare_data(DataConfig(source=f"folder:{pictures}", resize="pad", size=(40, 16)))
-    images, split = whole(dataset, "train")
-    assert images.shape[1:] == (40, 16, 3)
+def test_canvas_keeps_the_whole_image_and_measures_only_it(images):
+    dataset = prepare_data(DataConfig(source=f"folder:{images}", resize="pad", size=(40, 16)))
+    arrays, split = whole(dataset, "train")
+    assert arrays.shape[1:] == (40, 16, 3)
     np.testing.assert_array_equal(split.sizes, np.tile([13, 16], (len(split), 1)))
-    assert (images[:, 13:] == 0).all()
-    np.testing.assert_allclose(dataset.statistics.mean, images[:, :13].mean((0, 1, 2)))
+    assert (arrays[:, 13:] == 0).all()
+    np.testing.assert_allclose(dataset.statistics.mean, arrays[:, :13].mean((0, 1, 2)))
 
 
-def test_key_changes_with_what_changes_the_result(pictures):
-    config = DataConfig(source=f"folder:{pictures}")
+def test_key_changes_with_what_changes_the_result(images):
+    config = DataConfig(source=f"folder:{images}")
 
     def folder(**changes):
         return prepare_data(DataConfig(**{"source": config.source, **changes})).folder
@@ -128,27 +128,27 @@ def test_key_changes_with_what_changes_the_result(pictures):
         data=DataConfig(source=config.source, **square), model=ModelConfig("mlp", input_size=(12, 12, 3))
     )
     assert prepare_data(experiment).folder == folder(**square, center_crop=(12, 12)), "what training prepares"
-    (pictures / "ant" / "new.png").write_bytes((pictures / "ant" / "00.png").read_bytes())
+    (images / "ant" / "new.png").write_bytes((images / "ant" / "00.png").read_bytes())
     assert folder() != first
 
 
-def test_second_call_reads_nothing(pictures, monkeypatch):
-    config = DataConfig(source=f"folder:{pictures}")
+def test_second_call_reads_nothing(images, monkeypatch):
+    config = DataConfig(source=f"folder:{images}")
     first = prepare_data(config)
     monkeypatch.setattr(writer.Writer, "write", None)
     assert prepare_data(config) == first
 
 
 @pytest.mark.parametrize("store", ["pixels", "encoded"])
-def test_shards_read_back_by_index(pictures, monkeypatch, store):
+def test_shards_read_back_by_index(images, monkeypatch, store):
     monkeypatch.setattr(writer, "SHARD_BYTES", 7 * 20 * 24 * 3)
     monkeypatch.setattr(writer, "ENCODED_SHARD", 7)
-    dataset = prepare_data(DataConfig(source=f"folder:{pictures}", store=store))
+    dataset = prepare_data(DataConfig(source=f"folder:{images}", store=store))
     split = dataset.split("train")
     assert len(dataset.shards["train"]) > 3
     for index in (0, 6, 7, len(split) - 1):
-        with Image.open(pictures / split.names[index]) as picture:
-            truth = np.asarray(picture.convert("RGB")).astype(int)
+        with Image.open(images / split.names[index]) as image:
+            truth = np.asarray(image.convert("RGB")).astype(int)
         assert abs(split.gather(np.array([index]))[0] - truth).max() <= 2
     shuffled = np.random.default_rng(0).permutation(len(split)).repeat(2)
     everything = split.gather(np.arange(len(split)))
@@ -157,14 +157,14 @@ def test_shards_read_back_by_index(pictures, monkeypatch, store):
     np.testing.assert_array_equal(out, everything[shuffled])
 
 
-def test_encoded_equals_pixels_to_the_bit(pictures):
-    rule = {"source": f"folder:{pictures}", "resize": "center", "size": (8, 8)}
+def test_encoded_equals_pixels_to_the_bit(images):
+    rule = {"source": f"folder:{images}", "resize": "center", "size": (8, 8)}
     pixels = whole(prepare_data(DataConfig(**rule, store="pixels")), "train")[0]
     encoded = prepare_data(DataConfig(**rule, store="encoded"))
     np.testing.assert_array_equal(whole(encoded, "train")[0], pixels)
     records = b"".join(path.read_bytes() for path in encoded.folder.glob("*.array_record"))
     split = encoded.split("train")
-    assert (pictures / split.names[0]).read_bytes() in records, "files are kept byte for byte"
+    assert (images / split.names[0]).read_bytes() in records, "files are kept byte for byte"
 
 
 def test_arrays_can_be_encoded(tmp_path):
@@ -176,10 +176,10 @@ def test_arrays_can_be_encoded(tmp_path):
 
 
 @pytest.mark.parametrize("store", ["pixels", "encoded"])
-def test_broken_preparation_goes_on_and_ends_the_same(pictures, tmp_path, monkeypatch, store):
+def test_broken_preparation_goes_on_and_ends_the_same(images, tmp_path, monkeypatch, store):
     monkeypatch.setattr(writer, "SHARD_BYTES", 5 * 20 * 24 * 3)
     monkeypatch.setattr(writer, "ENCODED_SHARD", 5)
-    config = DataConfig(source=f"folder:{pictures}", store=store)
+    config = DataConfig(source=f"folder:{images}", store=store)
     unbroken = prepare_data(config, tmp_path / "unbroken")
     real, calls = writer.Writer._shard, []
 
@@ -243,17 +243,17 @@ def test_space_is_counted_while_nobody_else_writes(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bad_pictures_are_refused_or_left_out(pictures, capsys):
-    (pictures / "bee" / "notes.txt").write_text("not a picture")
-    content = (pictures / "cat" / "04.png").read_bytes()
-    (pictures / "cat" / "04.png").write_bytes(content[:100])
-    with pytest.raises(UserError, match=r"(notes.txt|04.png) is no whole picture .*bad_pictures=skip"):
-        prepare_data(DataConfig(source=f"folder:{pictures}"))
-    dataset = prepare_data(DataConfig(source=f"folder:{pictures}", bad_pictures="skip"))
+def test_bad_images_are_refused_or_left_out(images, capsys):
+    (images / "bee" / "notes.txt").write_text("not an image")
+    content = (images / "cat" / "04.png").read_bytes()
+    (images / "cat" / "04.png").write_bytes(content[:100])
+    with pytest.raises(UserError, match=r"(notes.txt|04.png) is no whole image .*bad_images=skip"):
+        prepare_data(DataConfig(source=f"folder:{images}"))
+    dataset = prepare_data(DataConfig(source=f"folder:{images}", bad_images="skip"))
     told = capsys.readouterr().err
-    assert "left out 2 bad pictures, such as " in told
+    assert "left out 2 bad images, such as " in told
     assert told.count(".png") + told.count(".txt") == 1
-    assert "bad_pictures" not in told, "it is set to skip already"
+    assert "bad_images" not in told, "it is set to skip already"
     assert sum(dataset.counts.values()) == 59
     assert len(dataset.skipped) == 2
     for name in dataset.counts:
@@ -261,65 +261,63 @@ def test_bad_pictures_are_refused_or_left_out(pictures, capsys):
         assert [dataset.class_names[label] for label in split.labels] == [path.split("/")[0] for path in split.names]
 
 
-def test_what_was_trained_on_does_not_hang_on_times(pictures):
-    config = DataConfig(source=f"folder:{pictures}")
+def test_what_was_trained_on_does_not_hang_on_times(images):
+    config = DataConfig(source=f"folder:{images}")
     first = prepare_data(config)
-    os.utime(pictures / "ant" / "00.png", (1, 1))
+    os.utime(images / "ant" / "00.png", (1, 1))
     touched = prepare_data(config)
     assert touched.folder != first.folder
     assert touched.digest == first.digest
-    (pictures / "ant" / "00.png").write_bytes((pictures / "ant" / "02.png").read_bytes())
+    (images / "ant" / "00.png").write_bytes((images / "ant" / "02.png").read_bytes())
     assert prepare_data(config).digest != first.digest
-    (pictures / "ant").rename(pictures / "aphid")
+    (images / "ant").rename(images / "aphid")
     assert prepare_data(DataConfig(source=config.source, channels=3)).digest != first.digest
 
 
 @pytest.mark.parametrize("remedy", ["mend", "skip", "limit"])
 @pytest.mark.parametrize("store", ["pixels", "encoded"])
-def test_a_bad_picture_late_costs_its_own_shard(pictures, tmp_path, monkeypatch, store, remedy):
+def test_a_bad_image_late_costs_its_own_shard(images, tmp_path, monkeypatch, store, remedy):
     monkeypatch.setattr(writer, "SHARD_BYTES", 5 * 20 * 24 * 3)
     monkeypatch.setattr(writer, "ENCODED_SHARD", 5)
-    rule = {"source": f"folder:{pictures}", "store": store, "val_fraction": 0.0, "test_fraction": 0.0}
-    bad = pictures / "cat" / "20.png"
+    rule = {"source": f"folder:{images}", "store": store, "val_fraction": 0.0, "test_fraction": 0.0}
+    bad = images / "cat" / "20.png"
     whole = bad.read_bytes()
     if remedy == "limit":
         bad.write_bytes(whole + bytes(3000))
         rule["max_bytes"] = 4000
     else:
         bad.write_bytes(whole[:50])
-    with pytest.raises(UserError, match=r"20.png is no whole picture"):
+    with pytest.raises(UserError, match=r"20.png is no whole image"):
         prepare_data(DataConfig(**rule), tmp_path / "data")
     if remedy == "mend":
         bad.write_bytes(whole)
-    rule |= {"mend": {}, "skip": {"bad_pictures": "skip"}, "limit": {"max_bytes": 10_000}}[remedy]
+    rule |= {"mend": {}, "skip": {"bad_images": "skip"}, "limit": {"max_bytes": 10_000}}[remedy]
     real, made = writer.Writer._shard, []
     monkeypatch.setattr(writer.Writer, "_shard", lambda self, *given: made.append(given[2]) or real(self, *given))
     went_on = prepare_data(DataConfig(**rule), tmp_path / "data")
-    assert made == [10, 11], "of twelve shards those before the bad picture's are kept"
+    assert made == [10, 11], "of twelve shards those before the bad image's are kept"
     assert [path.name for path in went_on.folder.parent.iterdir()] == [went_on.folder.name]
     assert contents(went_on.folder) == contents(prepare_data(DataConfig(**rule), tmp_path / "afresh").folder)
 
 
-def test_other_options_begin_again_and_leave_nothing_behind(pictures, tmp_path, monkeypatch):
+def test_other_options_begin_again_and_leave_nothing_behind(images, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "SHARD_BYTES", 5 * 20 * 24 * 3)
-    (pictures / "cat" / "20.png").write_bytes(b"torn")
-    rule = {"source": f"folder:{pictures}", "val_fraction": 0.0, "test_fraction": 0.0}
-    with pytest.raises(UserError, match=r"20.png is no whole picture"):
+    (images / "cat" / "20.png").write_bytes(b"torn")
+    rule = {"source": f"folder:{images}", "val_fraction": 0.0, "test_fraction": 0.0}
+    with pytest.raises(UserError, match=r"20.png is no whole image"):
         prepare_data(DataConfig(**rule), tmp_path / "data")
-    with pytest.raises(UserError, match=r"is no whole picture .more than config.data.max_bytes=500"):
+    with pytest.raises(UserError, match=r"is no whole image .more than config.data.max_bytes=500"):
         prepare_data(DataConfig(**rule, max_bytes=500), tmp_path / "data")
-    rule |= {"bad_pictures": "skip", "resize": "squash", "size": (16, 12)}
+    rule |= {"bad_images": "skip", "resize": "squash", "size": (16, 12)}
     small = prepare_data(DataConfig(**rule), tmp_path / "data")
     assert [path.name for path in small.folder.parent.iterdir()] == [small.folder.name]
     assert contents(small.folder) == contents(prepare_data(DataConfig(**rule), tmp_path / "afresh").folder)
-    with pytest.raises(UserError, match=r"20.png is no whole picture"):
-        prepare_data(DataConfig(**rule | {"bad_pictures": "error"}), tmp_path / "data")
+    with pytest.raises(UserError, match=r"20.png is no whole image"):
+        prepare_data(DataConfig(**rule | {"bad_images": "error"}), tmp_path / "data")
 
 
-def test_without_a_bad_picture_both_policies_are_one_set(pictures):
-    strict, lenient = (
-        prepare_data(DataConfig(source=f"folder:{pictures}", bad_pictures=bad)) for bad in ("error", "skip")
-    )
+def test_without_a_bad_image_both_policies_are_one_set(images):
+    strict, lenient = (prepare_data(DataConfig(source=f"folder:{images}", bad_images=bad)) for bad in ("error", "skip"))
     assert strict == lenient
 
 
@@ -330,52 +328,52 @@ def test_the_data_folder_is_kept_by_its_whole_path(tmp_path, monkeypatch):
     assert prepare_data(DataConfig(source="digits")).folder.parent == tmp_path / "other" / "prepared"
 
 
-def test_pictures_of_several_sizes_need_a_rule(pictures):
-    Image.new("RGB", (50, 30)).save(pictures / "ant" / "99.png")
+def test_images_of_several_sizes_need_a_rule(images):
+    Image.new("RGB", (50, 30)).save(images / "ant" / "99.png")
     with pytest.raises(UserError, match=r"(30 x 50|20 x 24), but .* (20 x 24|30 x 50).*config.data.resize=center"):
-        prepare_data(DataConfig(source=f"folder:{pictures}"))
-    assert prepare_data(DataConfig(source=f"folder:{pictures}", resize="squash", size=(16, 16))).shape == (16, 16, 3)
+        prepare_data(DataConfig(source=f"folder:{images}"))
+    assert prepare_data(DataConfig(source=f"folder:{images}", resize="squash", size=(16, 16))).shape == (16, 16, 3)
 
 
-def test_automatic_rule(pictures, tmp_path):
-    same = prepare_data(DataConfig(source=f"folder:{pictures}", resize="auto"))
+def test_automatic_rule(images, tmp_path):
+    same = prepare_data(DataConfig(source=f"folder:{images}", resize="auto"))
     assert (same.reading.resize, same.reading.size, same.shape) == ("center", (20, 24), (20, 24, 3))
-    plain = prepare_data(DataConfig(source=f"folder:{pictures}"))
+    plain = prepare_data(DataConfig(source=f"folder:{images}"))
     np.testing.assert_array_equal(whole(same, "train")[0], whole(plain, "train")[0])
-    for path in pictures.rglob("*.*"):
-        with Image.open(path) as picture:
-            grown = picture.resize((120, 70 + int(path.stem)))
+    for path in images.rglob("*.*"):
+        with Image.open(path) as image:
+            grown = image.resize((120, 70 + int(path.stem)))
         grown.save(path)
-    mixed = prepare_data(DataConfig(source=f"folder:{pictures}", resize="auto"))
+    mixed = prepare_data(DataConfig(source=f"folder:{images}", resize="auto"))
     assert (mixed.reading.resize, mixed.reading.size, mixed.shape) == ("center", (64, 64), (64, 64, 3))
-    assert prepare_data(DataConfig(source=f"folder:{pictures}", resize="center", size=(64, 64))) == mixed
+    assert prepare_data(DataConfig(source=f"folder:{images}", resize="center", size=(64, 64))) == mixed
 
 
 @pytest.mark.parametrize("store", ["pixels", "encoded"])
-def test_a_shard_without_a_good_picture(pictures, monkeypatch, store):
+def test_a_shard_without_a_good_image(images, monkeypatch, store):
     monkeypatch.setattr(writer, "SHARD_BYTES", 4 * 20 * 24 * 3)
     monkeypatch.setattr(writer, "ENCODED_SHARD", 4)
     for number in range(5, 15):
-        (pictures / "bee" / f"{number:02d}.{'jpg' if number % 2 else 'png'}").write_bytes(b"torn")
-    rule = {"store": store, "val_fraction": 0.0, "test_fraction": 0.0, "bad_pictures": "skip"}
-    dataset = prepare_data(DataConfig(source=f"folder:{pictures}", **rule))
+        (images / "bee" / f"{number:02d}.{'jpg' if number % 2 else 'png'}").write_bytes(b"torn")
+    rule = {"store": store, "val_fraction": 0.0, "test_fraction": 0.0, "bad_images": "skip"}
+    dataset = prepare_data(DataConfig(source=f"folder:{images}", **rule))
     assert 0 in dataset.shards["train"]
-    images, split = whole(dataset, "train")
+    arrays, split = whole(dataset, "train")
     assert len(split) == len(split.names) == 50
-    for image, name in zip(images, split.names, strict=True):
-        with Image.open(pictures / name) as picture:
-            assert abs(image - np.asarray(picture).astype(int)).max() <= 2
+    for pixels, name in zip(arrays, split.names, strict=True):
+        with Image.open(images / name) as image:
+            assert abs(pixels - np.asarray(image).astype(int)).max() <= 2
 
 
-def test_a_set_without_a_good_picture_is_refused(tmp_path):
+def test_a_set_without_a_good_image_is_refused(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1").write_bytes(b"torn")
-    with pytest.raises(UserError, match="has no whole picture"):
-        prepare_data(DataConfig(source=f"folder:{tmp_path}", bad_pictures="skip", val_fraction=0.0, test_fraction=0.0))
+    with pytest.raises(UserError, match="has no whole image"):
+        prepare_data(DataConfig(source=f"folder:{tmp_path}", bad_images="skip", val_fraction=0.0, test_fraction=0.0))
 
 
-def test_several_labels_stay_with_their_pictures(tmp_path):
+def test_several_labels_stay_with_their_images(tmp_path):
     rng = np.random.default_rng(0)
     images, marks = rng.random((40, 6, 5)), rng.integers(0, 2, (40, 3))
     np.savez(tmp_path / "a.npz", images=images, labels=marks)
@@ -388,7 +386,7 @@ def test_several_labels_stay_with_their_pictures(tmp_path):
         np.testing.assert_array_equal(got[..., 0], np.rint(images[numbers] * 255))
 
 
-def test_only_so_many_pictures_are_under_way(tmp_path, monkeypatch):
+def test_only_so_many_images_are_under_way(tmp_path, monkeypatch):
     """Threads that are faster than the disk wait, so that memory does not grow with the set."""
     monkeypatch.setattr(writer, "CHUNK", 2)
     pool_of, lead, most = writer.ThreadPoolExecutor, [0], [0]
@@ -412,22 +410,22 @@ def test_only_so_many_pictures_are_under_way(tmp_path, monkeypatch):
     assert most[0] == 2 * 3
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not beside the checkout")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real images are not beside the checkout")
 def test_real_photographs(tmp_path):
-    """100 ImageNet files, one a class, of all sizes, 12 of them grey and two with an EXIF orientation."""
+    """100 ImageNet files, one a class, of all sizes, 12 of them gray and two with an EXIF orientation."""
     rule = {"resize": "center", "size": (64, 64), "channels": 3, "val_fraction": 0.0, "test_fraction": 0.0}
     dataset = prepare_data(DataConfig(source=f"folder:{SHARED / 'imagenet_sample'}", **rule))
     images, split = whole(dataset, "train")
     assert images.shape == (100, 64, 64, 3)
     assert split.labels.tolist() == list(range(100))
-    for image, name in list(zip(images, split.names, strict=True))[::9]:
+    for pixels, name in list(zip(images, split.names, strict=True))[::9]:
         with Image.open(SHARED / "imagenet_sample" / name) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
-        wide, high = (64 * side // min(picture.size) for side in picture.size)
-        resized = cv2.resize(np.asarray(picture), (wide, high), interpolation=cv2.INTER_AREA)
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+        wide, high = (64 * side // min(image.size) for side in image.size)
+        resized = cv2.resize(np.asarray(image), (wide, high), interpolation=cv2.INTER_AREA)
         left, top = (round((side - 64) / 2) for side in (wide, high))  # in whole pixels, as torchvision cuts
         reference = resized[top : top + 64, left : left + 64]
-        assert abs(image.astype(int) - reference).mean() < 6
+        assert abs(pixels.astype(int) - reference).mean() < 6
 
 
 def test_a_data_folder_that_cannot_be_written(tmp_path):
@@ -436,25 +434,25 @@ def test_a_data_folder_that_cannot_be_written(tmp_path):
         prepare_data(DataConfig(source="digits"), tmp_path / "file")
 
 
-def test_no_space(pictures, tmp_path, monkeypatch):
+def test_no_space(images, tmp_path, monkeypatch):
     monkeypatch.setattr("cnnjax.core.files.shutil.disk_usage", lambda path: type("usage", (), {"free": 10}))
     with pytest.raises(UserError, match="MiB are free; make room or name another folder with --data_dir"):
-        prepare_data(DataConfig(source=f"folder:{pictures}"), tmp_path / "data")
+        prepare_data(DataConfig(source=f"folder:{images}"), tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
-def test_description_survives_json(pictures):
-    dataset = prepare_data(DataConfig(source=f"folder:{pictures}"))
+def test_description_survives_json(images):
+    dataset = prepare_data(DataConfig(source=f"folder:{images}"))
     assert Dataset.from_json(dataset.to_json()) == dataset
     with pytest.raises(UserError, match=r"no split tests; did you mean test\?"):
         dataset.split("tests")
 
 
-def test_new_class_names_or_shapes_are_another_data_set(pictures, tmp_path):
+def test_new_class_names_or_shapes_are_another_data_set(images, tmp_path):
     def table(*names):
-        rows = [f"{path.relative_to(pictures)},{names[i % 2]}" for i, path in enumerate(sorted(pictures.rglob("*.*g")))]
-        (pictures / "list.csv").write_text("\n".join(rows))
-        return prepare_data(DataConfig(source=f"table:{pictures / 'list.csv'}")).class_names
+        rows = [f"{path.relative_to(images)},{names[i % 2]}" for i, path in enumerate(sorted(images.rglob("*.*g")))]
+        (images / "list.csv").write_text("\n".join(rows))
+        return prepare_data(DataConfig(source=f"table:{images / 'list.csv'}")).class_names
 
     assert table("cat", "dog") == ("cat", "dog")
     assert table("lion", "wolf") == ("lion", "wolf")
@@ -478,7 +476,7 @@ def test_two_runs_at_once_prepare_it_once(tmp_path):
     assert [path.name[0] for path in (tmp_path / "prepared").iterdir()] == ["f"], "nothing is left beside the set"
 
 
-def test_large_pictures_are_worked_on_one_by_one(tmp_path, monkeypatch):
+def test_large_images_are_worked_on_one_by_one(tmp_path, monkeypatch):
     """A chunk holds so many bytes of pixels, however many threads there are."""
     monkeypatch.setattr(writer, "CHUNK_BYTES", 20_000)
     real, lengths = writer.Writer._chunk, []

@@ -13,7 +13,7 @@ from cnnjax.data.shards import Dataset
 
 @pytest.fixture(params=["pixels", "encoded"])
 def prepared(request, tmp_path, monkeypatch):
-    """40 pictures 6 x 5 x 3 in shards of 7, and the array they came from."""
+    """40 images 6 x 5 x 3 in shards of 7, and the array they came from."""
     monkeypatch.setattr(writer, "SHARD_BYTES", 7 * 6 * 5 * 3)
     monkeypatch.setattr(writer, "ENCODED_SHARD", 7)
     images = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from cnnjax.config import DataConfig
 from cnnjax.core.errors import UserError
-from cnnjax.data.decode import BadPictureError
+from cnnjax.data.decode import BadImageError
 from cnnjax.data.sources import named, open_source
 from cnnjax.data.sources.named import HOMES, Home
 
@@ -29,7 +29,7 @@ def source(text, data_dir=Path("/nonexistent"), **options):
     return open_source(DataConfig(source=text, **options), data_dir)
 
 
-def picture(path, level=100):
+def image(path, level=100):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (6, 5), (level, level, level)).save(path, "PNG")
 
@@ -50,14 +50,14 @@ def test_variables_are_filled_in(tmp_path, monkeypatch):
     monkeypatch.delenv("IMAGENET_DIR", raising=False)
     expect_refusal("folder:$IMAGENET_DIR", "the environment variable IMAGENET_DIR is not set; set it to the folder")
     for name in ("train/a/1.png", "train/b/1.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     monkeypatch.setenv("IMAGENET_DIR", str(tmp_path))
     assert source("folder:$IMAGENET_DIR").class_names == ("a", "b")
 
 
 def test_a_folder_with_a_dollar_in_its_name(tmp_path, monkeypatch):
     for name in ("cash$x/a/1.png", "cash$x/b/1.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     monkeypatch.setenv("HERE", str(tmp_path))
     for place in (tmp_path / "cash$x", "$HERE/cash$x"):
         assert source(f"folder:{place}").class_names == ("a", "b")
@@ -68,7 +68,7 @@ def test_a_folder_with_a_dollar_in_its_name(tmp_path, monkeypatch):
 
 def test_folder_as_one_pool(tmp_path):
     for name in ("dog/2.png", "dog/1.png", "cat/deep/x.png", ".git/y.png", "cat/.DS_Store", "dog/Thumbs.db"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     found = source(f"folder:{tmp_path}")
     assert found.class_names == ("cat", "dog")
     assert list(found.splits) == ["train"]
@@ -81,7 +81,7 @@ def test_folder_as_one_pool(tmp_path):
 def test_folder_with_splits(tmp_path, val):
     for split in ("train", val, "test"):
         for name in ("a", "b"):
-            picture(tmp_path / split / name / "1.png")
+            image(tmp_path / split / name / "1.png")
     assert set(source(f"folder:{tmp_path}").splits) == {"train", "val", "test"}
 
 
@@ -89,8 +89,8 @@ def test_folder_with_splits(tmp_path, val):
 def test_splits_by_their_other_names(tmp_path, names):
     members = [f"{split}/{label}/1.png" for split in names for label in ("a", "b")]
     for name in members:
-        picture(tmp_path / "pictures" / name)
-    for text in (f"folder:{tmp_path / 'pictures'}", archive(tmp_path / "a.zip", members)):
+        image(tmp_path / "images" / name)
+    for text in (f"folder:{tmp_path / 'images'}", archive(tmp_path / "a.zip", members)):
         found = source(text)
         assert found.class_names == ("a", "b")
         assert len(found.splits) == len(names)
@@ -100,12 +100,12 @@ def test_splits_by_their_other_names(tmp_path, names):
 def test_what_lies_beside_the_class_folders_is_told(tmp_path, capsys):
     names = ["a/1.png", "b/1.png"]
     for name in names:
-        picture(tmp_path / "pool" / name)
-        picture(tmp_path / "split" / "train" / name)
+        image(tmp_path / "pool" / name)
+        image(tmp_path / "split" / "train" / name)
     source(f"folder:{tmp_path / 'pool'}")
     assert capsys.readouterr().err == ""
     for stray in ("pool/2.png", "pool/3.png", "pool/.DS_Store", "split/train/2.png", "split/more/a/3.png"):
-        picture(tmp_path / stray)
+        image(tmp_path / stray)
     source(f"folder:{tmp_path / 'pool'}")
     told = f"left out 2 files or folders beside the class folders of {tmp_path / 'pool'}, such as "
     assert capsys.readouterr().err == f"{told}{tmp_path / 'pool' / '2.png'}\n"
@@ -117,7 +117,7 @@ def test_what_lies_beside_the_class_folders_is_told(tmp_path, capsys):
 
 def test_a_class_may_be_called_train(tmp_path):
     for name in ("boat/1.png", "plane/1.png", "train/1.png", "train/2.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     found = source(f"folder:{tmp_path}")
     assert found.class_names == ("boat", "plane", "train")
     assert found.splits["train"].labels.tolist() == [0, 1, 2, 2]
@@ -125,10 +125,10 @@ def test_a_class_may_be_called_train(tmp_path):
 
 def test_two_names_of_one_split(tmp_path):
     for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png", "validation/a/1.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     expect_refusal(f"folder:{tmp_path}", "has val and validation, which name one split; keep the one that is meant")
-    picture(tmp_path / "twice" / "Train" / "a" / "1.png")
-    picture(tmp_path / "twice" / "training" / "a" / "1.png")
+    image(tmp_path / "twice" / "Train" / "a" / "1.png")
+    image(tmp_path / "twice" / "training" / "a" / "1.png")
     expect_refusal(f"folder:{tmp_path / 'twice'}", "has Train and training, which name one split")
     names = ["train/x/1", "train/y/1", "val/x/1", "val/y/1", "valid/x/1"]
     expect_refusal(archive(tmp_path / "twice.zip", names), "has val and valid, which name one split")
@@ -137,26 +137,26 @@ def test_two_names_of_one_split(tmp_path):
 def test_folder_mistakes(tmp_path):
     expect_refusal(f"folder:{tmp_path / 'none'}", "there is no folder .*none")
     expect_refusal(f"folder:{tmp_path}", "has no class folders")
-    picture(tmp_path / "a" / "1.png")
+    image(tmp_path / "a" / "1.png")
     expect_refusal(f"folder:{tmp_path}", "has only one class, a")
     (tmp_path / "b").mkdir()
     expect_refusal(f"folder:{tmp_path}", "the class folder .*b is empty")
     for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/c/1.png"):
-        picture(tmp_path / "split" / name)
+        image(tmp_path / "split" / name)
     expect_refusal(f"folder:{tmp_path / 'split'}", "different classes")
     for name in ("val/a/1.png", "test/b/1.png"):
-        picture(tmp_path / "untrained" / name)
-    expect_refusal(f"folder:{tmp_path / 'untrained'}", "has test, val but no train; put the training pictures into")
+        image(tmp_path / "untrained" / name)
+    expect_refusal(f"folder:{tmp_path / 'untrained'}", "has test, val but no train; put the training images into")
 
 
-def test_a_file_that_cannot_be_read_is_a_bad_picture_by_name(tmp_path):
+def test_a_file_that_cannot_be_read_is_a_bad_image_by_name(tmp_path):
     for name in ("a/1.png", "b/1.png", "b/2.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     (tmp_path / "a" / "2.png").symlink_to(tmp_path / "nowhere")
     training = source(f"folder:{tmp_path}").splits["train"]
     (tmp_path / "b" / "1.png").unlink()
     for index, name in ((1, "a/2.png"), (2, "b/1.png")):
-        with pytest.raises(BadPictureError, match=f"^{name} is no whole picture .there is no file"):
+        with pytest.raises(BadImageError, match=f"^{name} is no whole image .there is no file"):
             training.read(index)
     assert training.read(3) == (tmp_path / "b" / "2.png").read_bytes()
 
@@ -205,14 +205,14 @@ def test_zip_mistakes(tmp_path):
     expect_refusal(archive(tmp_path / "g.zip", ["train/x/1", "train/y/1", "val/x/1"]), "different classes .y is not in")
     expect_refusal(archive(tmp_path / "h.zip", ["x/1", "x/2"]), "has only one class, x")
     found = source(archive(tmp_path / "d.zip", ["x/1", "y/1"], b"0" * 10_000_000), max_bytes=1000)
-    with pytest.raises(BadPictureError, match="max_bytes"):
+    with pytest.raises(BadImageError, match="max_bytes"):
         found.splits["train"].read(0)
     path = tmp_path / "e.zip"
     text = archive(path, ["x/1", "y/1"], b"0123456789" * 100)
     content = bytearray(path.read_bytes())
     content[40:44] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
-    with pytest.raises(BadPictureError, match="x/1 is no whole picture"):
+    with pytest.raises(BadImageError, match="x/1 is no whole image"):
         source(text).splits["train"].read(0)
     assert source(text).splits["train"].read(1) == b"0123456789" * 100
 
@@ -224,7 +224,7 @@ def test_an_encrypted_member_is_bad_by_name(tmp_path):
     content[6] |= 1  # the flag of the first member, and the same in the list at the end
     content[content.index(b"PK\1\2") + 8] |= 1
     path.write_bytes(content)
-    with pytest.raises(BadPictureError, match=r"x/1 is no whole picture .*encrypted"):
+    with pytest.raises(BadImageError, match=r"x/1 is no whole image .*encrypted"):
         source(text).splits["train"].read(0)
 
 
@@ -239,7 +239,7 @@ def table(tmp_path, rows):
 
 def test_table(tmp_path):
     for name in ("1.png", "sub/2.png", "3.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     rows = [["1.png", "cat"], ["sub/2.png", "dog"], ["3.png", "cat"]]
     for header in ([], [["path", "label"]]):
         found = source(table(tmp_path, header + rows))
@@ -251,22 +251,22 @@ def test_table(tmp_path):
 
 def test_table_with_several_labels(tmp_path):
     for name in ("1.png", "2.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     found = source(table(tmp_path, [["1.png", "sky|sea"], ["2.png", "land"]]))
     assert found.class_names == ("land", "sea", "sky")
     assert found.splits["train"].labels.tolist() == [[0, 1, 1], [1, 0, 0]]
 
 
 def test_table_mistakes(tmp_path):
-    picture(tmp_path / "1.png")
+    image(tmp_path / "1.png")
     expect_refusal(f"table:{tmp_path / 'none.csv'}", "there is no table")
-    expect_refusal(table(tmp_path, [["path", "label"]]), "names no picture")
+    expect_refusal(table(tmp_path, [["path", "label"]]), "names no image")
     expect_refusal(table(tmp_path, [["1.png", "a"], ["2.png", "b"]]), r"names 2.png, but there is no file")
-    expect_refusal(table(tmp_path, [["1.png"]]), "picture 1 .* not path,label")
+    expect_refusal(table(tmp_path, [["1.png"]]), "image 1 .* not path,label")
     expect_refusal(table(tmp_path, [["1.png", "a", "practice"]]), "not path,label or path,label,split")
     expect_refusal(table(tmp_path, [["1.png", "a", "test"]]), "no line of the split train")
     expect_refusal(table(tmp_path, [["1.png", "a"]]), "has only one class, a")
-    picture(tmp_path / "2.png")
+    image(tmp_path / "2.png")
     other = ["2.png", "b"]
     for first, second in ((["1.png", "a"], ["./1.png", "b"]), (["1.png", "a"], ["1.png", "a", "test"])):
         expect_refusal(table(tmp_path, [first, other, second]), r"names (./)?1.png twice, .*keep one of the lines")
@@ -306,7 +306,7 @@ def test_arrays_with_several_labels(tmp_path):
     expect_refusal(f"arrays:{tmp_path / 'a.npz'}", "gives 2 names", class_names=("sky", "sea"))
 
 
-def test_arrays_are_read_when_the_first_picture_is_wanted(tmp_path, monkeypatch):
+def test_arrays_are_read_when_the_first_image_is_wanted(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
     np.savez(path, x_train=np.zeros((4, 50, 60, 3), np.uint8), y_train=np.arange(4) % 2)
     found = source(f"arrays:{path}").splits["train"]
@@ -521,7 +521,7 @@ def test_pinned_digests_are_those_of_the_real_files():
         assert len(np.unique(found.splits["train"].labels)) == classes
 
 
-# ---------------------------------------------------------------- tensorflow-datasets, synthetic pictures
+# ---------------------------------------------------------------- tensorflow-datasets, synthetic images
 
 
 def test_tfds_that_was_prepared_elsewhere(tmp_path, monkeypatch):
@@ -585,7 +585,7 @@ def test_tfds_that_is_not_prepared(tmp_path, monkeypatch):
     expect_refusal("tfds:mnist", r"tfds:mnist is not prepared .* needs TensorFlow; .*cnnjax\[tf\]", tmp_path)
 
 
-def test_fake_pictures_are_the_same_every_time():
+def test_fake_images_are_the_same_every_time():
     one, two = source("fake:imagenet"), source("fake:imagenet")
     assert len(one.class_names) == 1000
     for index in (0, 2047):

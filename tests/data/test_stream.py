@@ -1,4 +1,4 @@
-"""Streamed and resident batches are the same, and batches that are held keep their pictures."""
+"""Streamed and resident batches are the same, and batches that are held keep their images."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from cnnjax.data.stream import Buffers, Streamed
 
 
 @dataclass
-class Pictures:
-    """Stands for `data.shards.Split`: pictures whose every pixel is known from their index."""
+class Images:
+    """Stands for `data.shards.Split`: images whose every pixel is known from their index."""
 
     count: int
     side: int = 64
@@ -37,22 +37,22 @@ class Pictures:
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 4])
-def test_twenty_batches_held_at_once_keep_their_pictures(threads):
-    pictures = Pictures(1000)
-    rows = TrainingRows(3, len(pictures), 64, start=0, stop=20)
-    held = list(Streamed(pictures, make_mesh(), threads=threads, prefetch=2).batches(rows))
+def test_twenty_batches_held_at_once_keep_their_images(threads):
+    images = Images(1000)
+    rows = TrainingRows(3, len(images), 64, start=0, stop=20)
+    held = list(Streamed(images, make_mesh(), threads=threads, prefetch=2).batches(rows))
     assert len(held) == 20
     for batch, row in zip(held, rows, strict=True):
-        np.testing.assert_array_equal(np.asarray(batch["images"]), pictures.gather(row["index"]))
-        np.testing.assert_array_equal(np.asarray(batch["labels"]), pictures.labels[row["index"]])
+        np.testing.assert_array_equal(np.asarray(batch["images"]), images.gather(row["index"]))
+        np.testing.assert_array_equal(np.asarray(batch["labels"]), images.labels[row["index"]])
         np.testing.assert_array_equal(np.asarray(batch["position"]), row["position"])
 
 
 def test_resident_gives_the_same_batches_on_the_same_devices():
-    pictures, mesh = Pictures(300, side=8), make_mesh()
-    rows = TrainingRows(1, len(pictures), 16, start=0, stop=30)
-    resident = Resident(pictures, mesh).batches(rows)
-    streamed = Streamed(pictures, mesh, threads=2).batches(rows)
+    images, mesh = Images(300, side=8), make_mesh()
+    rows = TrainingRows(1, len(images), 16, start=0, stop=30)
+    resident = Resident(images, mesh).batches(rows)
+    streamed = Streamed(images, mesh, threads=2).batches(rows)
     for ours, theirs in zip(resident, streamed, strict=True):
         assert ours.keys() == theirs.keys()
         for name in ours:
@@ -62,9 +62,9 @@ def test_resident_gives_the_same_batches_on_the_same_devices():
 
 
 def test_masks_travel_along():
-    pictures = Pictures(10, side=8)
+    images = Images(10, side=8)
     rows = [{"index": np.arange(8), "mask": np.arange(8).astype(np.float32)}]
-    for source in (Resident(pictures, make_mesh()), Streamed(pictures, make_mesh())):
+    for source in (Resident(images, make_mesh()), Streamed(images, make_mesh())):
         (batch,) = source.batches(rows)
         np.testing.assert_array_equal(np.asarray(batch["mask"]), np.arange(8))
 
@@ -93,8 +93,8 @@ def test_batches_that_are_dropped_cost_no_new_memory(monkeypatch):
         return array
 
     monkeypatch.setattr(Buffers, "take", counted)
-    pictures = Pictures(200)
-    rows = TrainingRows(0, len(pictures), 16, start=0, stop=60)
-    for batch, row in zip(Streamed(pictures, make_mesh(), threads=2, prefetch=2).batches(rows), rows, strict=True):
-        np.testing.assert_array_equal(np.asarray(batch["images"]), pictures.gather(row["index"]))
+    images = Images(200)
+    rows = TrainingRows(0, len(images), 16, start=0, stop=60)
+    for batch, row in zip(Streamed(images, make_mesh(), threads=2, prefetch=2).batches(rows), rows, strict=True):
+        np.testing.assert_array_equal(np.asarray(batch["images"]), images.gather(row["index"]))
     assert len(taken) < 20

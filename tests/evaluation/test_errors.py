@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from cnnjax.evaluation import errors, gallery, neighbours
+from cnnjax.evaluation import errors, gallery, neighbors
 
 RNG = np.random.default_rng(0)
 
@@ -23,7 +23,7 @@ def drawn(count=200, classes=5, seed=0):
 
 def test_lists_follow_their_definitions():
     probabilities, labels = drawn()
-    found = errors.analyse(probabilities, labels)
+    found = errors.analyze(probabilities, labels)
     predicted = [int(np.argmax(row)) for row in probabilities]
     wrong = [i for i in range(200) if predicted[i] != labels[i]]
     right = [i for i in range(200) if predicted[i] == labels[i]]
@@ -59,16 +59,16 @@ def test_pairs_are_the_cells_of_the_confusion_matrix():
         assert sure == sorted(sure, reverse=True)
 
 
-def test_pictures_of_pairs_are_limited(monkeypatch):
+def test_images_of_pairs_are_limited(monkeypatch):
     monkeypatch.setattr(errors, "OF_PAIRS", 10)
     probabilities, labels = drawn()
-    pairs = errors.analyse(probabilities, labels)["pairs"]
-    assert sum(len(pair["pictures"]) for pair in pairs) == 10
+    pairs = errors.analyze(probabilities, labels)["pairs"]
+    assert sum(len(pair["images"]) for pair in pairs) == 10
     assert pairs[0]["count"] >= pairs[-1]["count"]
 
 
 def confident_joint(probabilities, labels):
-    """Northcutt et al. 2021, equations 1 and 2, picture by picture."""
+    """Northcutt et al. 2021, equations 1 and 2, image by image."""
     count, classes = probabilities.shape
     thresholds = [
         np.mean([probabilities[i, j] for i in range(count) if labels[i] == j] or [np.inf]) for j in range(classes)
@@ -106,10 +106,10 @@ def test_planted_faults_come_first():
 
 def test_degenerate_splits():
     sure = np.eye(3)[[0, 1, 2]]
-    nothing_wrong = errors.analyse(sure, np.array([0, 1, 2]))
+    nothing_wrong = errors.analyze(sure, np.array([0, 1, 2]))
     assert nothing_wrong["pairs"] == nothing_wrong["mistakes"] == nothing_wrong["faults"] == []
     assert len(nothing_wrong["hits"]) == 3
-    all_wrong = errors.analyse(sure, np.array([1, 2, 0]))
+    all_wrong = errors.analyze(sure, np.array([1, 2, 0]))
     assert all_wrong["hits"] == []
     assert [(pair["label"], pair["predicted"]) for pair in all_wrong["pairs"]] == [(0, 2), (1, 0), (2, 1)]
 
@@ -117,7 +117,7 @@ def test_degenerate_splits():
 def test_several_labels():
     probabilities = np.array([[0.9, 0.8, 0.1], [0.9, 0.2, 0.6], [0.2, 0.7, 0.1]])
     labels = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]], np.uint8)
-    found = errors.analyse(probabilities, labels)
+    found = errors.analyze(probabilities, labels)
     assert [entry["index"] for entry in found["mistakes"]] == [1, 2]
     assert [entry["labels"] for entry in found["mistakes"]] == [[2], []]
     assert found["mistakes"][1]["own"] is None
@@ -128,12 +128,12 @@ def test_several_labels():
 def test_nearest_features_are_scipys():
     train, queries = RNG.normal(size=(103, 7)).astype(np.float32), RNG.normal(size=(9, 7)).astype(np.float32)
     train[50] = train[3]  # equally near: the earlier first
-    distances, places = neighbours.nearest_features(np.split(train, [40, 41, 90]), queries, 6)
+    distances, places = neighbors.nearest_features(np.split(train, [40, 41, 90]), queries, 6)
     exact = cdist(queries.astype(np.float64), train.astype(np.float64))
     order = np.argsort(exact, axis=1, kind="stable")[:, :6]
     np.testing.assert_array_equal(places, order)
     np.testing.assert_allclose(distances, np.take_along_axis(exact, order, 1), rtol=1e-9)
-    assert neighbours.nearest_features([train[:2]], queries, 5)[1].shape == (9, 2)
+    assert neighbors.nearest_features([train[:2]], queries, 5)[1].shape == (9, 2)
 
 
 class Held:

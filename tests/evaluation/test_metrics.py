@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 
-from cnnjax.evaluation import summarise, sums
+from cnnjax.evaluation import summarize, sums
 
 COUNT, BATCH = 103, 16
 
@@ -24,13 +24,13 @@ def in_batches(probabilities, labels):
         scores = np.where(mask[:, None] > 0, probabilities[rows], np.nan).astype(np.float32)
         for name, value in jitted(scores, labels[rows], mask).items():
             totals[name] = totals.get(name, 0.0) + float(value)
-    return summarise(totals)
+    return summarize(totals)
 
 
 def one(probabilities, label):
-    """The metrics of one picture."""
+    """The metrics of one image."""
     scores = np.asarray([probabilities], np.float32)
-    return summarise(sums(scores, np.asarray([label]), np.ones(1, np.float32)))
+    return summarize(sums(scores, np.asarray([label]), np.ones(1, np.float32)))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_several_labels_agree_with_scikit_learn(rng):
     np.testing.assert_allclose([ours["top1"], ours["top5"]], [ranked[:, 0].mean(), ranked[:, :5].any(1).mean()])
 
 
-def test_sigmoids_of_one_label_pictures_are_normalised(rng):
+def test_sigmoids_of_one_label_images_are_normalized(rng):
     scores, labels = rng.uniform(0.01, 0.99, (COUNT, 6)), rng.integers(0, 6, COUNT)
     expected = log_loss(labels, scores / scores.sum(1, keepdims=True), labels=range(6))
     np.testing.assert_allclose(in_batches(scores, labels)["log_loss"], expected, rtol=1e-5)
@@ -85,7 +85,7 @@ def test_a_sure_mistake_has_a_finite_loss():
     np.testing.assert_allclose(one([1e-30, 1], 0)["log_loss"], 30 * np.log(10), rtol=1e-5)  # not clipped
     assert 87 < one([0, 1], 0)["log_loss"] < 88
     np.testing.assert_allclose(one([0, 0, 0], 1)["log_loss"], np.log(3), rtol=1e-5)  # sigmoids that all say no
-    both = summarise(sums(np.float32([[0, 1]]), np.array([[1, 0]]), np.ones(1)))
+    both = summarize(sums(np.float32([[0, 1]]), np.array([[1, 0]]), np.ones(1)))
     assert np.isfinite(both["log_loss"])
     assert both["exact_match"] == 0
 
@@ -96,5 +96,5 @@ def test_a_network_that_gives_nan_is_never_right():
         ours = one(nothing, label)
         assert (ours["top1"], ours["top5"]) == (0, 0)
         assert np.isnan(ours["log_loss"])
-    several = summarise(sums(np.float32([nothing]), np.ones((1, 6)), np.ones(1)))
+    several = summarize(sums(np.float32([nothing]), np.ones((1, 6)), np.ones(1)))
     assert (several["top1"], several["top5"]) == (0, 0)

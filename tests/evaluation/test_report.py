@@ -121,7 +121,7 @@ def test_agrees_with_scikit_learn(case):
 def test_several_labels_agree_with_scikit_learn():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, (150, 6)).astype(np.uint8)
-    labels[:, 4] = 0  # a class without pictures
+    labels[:, 4] = 0  # a class without images
     probabilities = (0.6 * rng.random((150, 6)) + 0.3 * labels).astype(np.float32)
     probabilities[:, 5] /= 4  # one that is never predicted
     found = report(probabilities, labels, list("abcdef"))
@@ -143,8 +143,8 @@ def test_several_labels_agree_with_scikit_learn():
     assert found["per_class"][5]["precision"] is None
 
 
-def test_intervals_are_those_of_resampled_pictures():
-    """Against the plain way: draw pictures, measure, again; the percentiles agree to what 1,000 draws can say."""
+def test_intervals_are_those_of_resampled_images():
+    """Against the plain way: draw images, measure, again; the percentiles agree to what 1,000 draws can say."""
     probabilities, labels = random_case(count=400)
     found = report(probabilities, labels, list("abcdefg"))["intervals"]
     scores = probabilities / probabilities.sum(1, keepdims=True, dtype=np.float64)
@@ -174,5 +174,5 @@ def report_of(scores, labels):
 def test_outputs_that_are_no_numbers_are_told():
     probabilities, labels = random_case()
     probabilities[3] = np.nan
-    with pytest.raises(RunError, match="1 of 211 pictures are not finite"):
+    with pytest.raises(RunError, match="1 of 211 images are not finite"):
         report(probabilities, labels, list("abcdefg"))

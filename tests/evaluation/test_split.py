@@ -27,7 +27,7 @@ def feed_of(count, size):
 
 
 def step(batch):
-    """Calls pictures with an even index right, and gives picture i the loss i."""
+    """Calls images with an even index right, and gives image i the loss i."""
     mask, index = jnp.asarray(batch["mask"]), jnp.asarray(batch["labels"])
     return {"count": mask.sum(), "top1": (mask * (index % 2 == 0)).sum(), "log_loss": (mask * index).sum()}
 
@@ -43,7 +43,7 @@ def test_means_are_over_the_whole_split():
 
 @pytest.mark.parametrize(("fed", "count"), [(102, 103), (104, 103), (0, 103), (0, 0)])
 def test_another_number_of_examples_is_an_error(fed, count):
-    with pytest.raises(RunError, match=f"evaluation counted {fed} of {count} pictures"):
+    with pytest.raises(RunError, match=f"evaluation counted {fed} of {count} images"):
         evaluate_split(step, feed_of(fed, 16), count)
 
 

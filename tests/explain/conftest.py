@@ -17,7 +17,7 @@ SQUARE = (slice(5, 11), slice(12, 18))
 
 
 def make_run(name, input_size, *, classes=("no", "yes"), augment=None, variables=None, folder="nowhere", **data):
-    """A run with random weights whose pictures are read as `data` says."""
+    """A run with random weights whose images are read as `data` says."""
     channels = input_size[2]
     rule = {"resize": "none", "size": None} | data
     size = rule["size"] or input_size[:2]
@@ -42,7 +42,7 @@ def make_run(name, input_size, *, classes=("no", "yes"), augment=None, variables
 
 @pytest.fixture(scope="session")
 def planted():
-    """(model, variables, image): channel 0 marks the square of a 24 x 24 picture, and class 1 likes it."""
+    """(model, variables, image): channel 0 marks the square of a 24 x 24 image, and class 1 likes it."""
     image = np.zeros((1, 24, 24, 1), np.float32)
     image[(0, *SQUARE)] = 1
     model = open_up(make_run(PLANTED, (24, 24, 1)).model)

@@ -33,20 +33,20 @@ def test_against_scipy():
 
 
 def test_the_verb(tmp_path, capsys):
-    Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "grey.png")
-    (tmp_path / "text.png").write_text("no picture")
-    assert main(["filters", str(tmp_path / "grey.png"), "--to", str(tmp_path / "grid.png")]) == 0
+    Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "gray.png")
+    (tmp_path / "text.png").write_text("no image")
+    assert main(["filters", str(tmp_path / "gray.png"), "--to", str(tmp_path / "grid.png")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "grid.png")
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.width > 500
     before = sorted(tmp_path.iterdir())
     for words, told in (
         ([str(tmp_path)], "is a folder"),
-        ([str(tmp_path / "text.png")], "is no whole picture"),
+        ([str(tmp_path / "text.png")], "is no whole image"),
         ([str(tmp_path / "none.png")], "there is no file"),
-        ([str(tmp_path / "grey.png"), "--to", str(tmp_path / "grid.jpg")], "does not end in .png"),
-        ([str(tmp_path / "grey.png"), "--to", str(tmp_path / "text.png" / "grid.png")], "is no folder"),
-        ([], "takes one picture file"),
+        ([str(tmp_path / "gray.png"), "--to", str(tmp_path / "grid.jpg")], "does not end in .png"),
+        ([str(tmp_path / "gray.png"), "--to", str(tmp_path / "text.png" / "grid.png")], "is no folder"),
+        ([], "takes one image file"),
     ):
         assert main(["filters", *words]) == 2, words
         assert told in capsys.readouterr().err

@@ -20,10 +20,10 @@ def fields_of(name, **options):
 
 
 def measured_field(model, layer):
-    """Returns the pixels by which the middle unit of a layer has a gradient, in any of some random pictures.
+    """Returns the pixels by which the middle unit of a layer has a gradient, in any of some random images.
 
     The weights are positive and keep the mean, so that no ReLU is off and nothing cancels; levels are small enough for
-    activations that saturate. Only a max-pool hides pixels, other ones in each picture, whose few bright pixels win
+    activations that saturate. Only a max-pool hides pixels, other ones in each image, whose few bright pixels win
     at the edge too, where a padding has darkened the means.
     """
     shape = layers(model)[layer]

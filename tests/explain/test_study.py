@@ -1,4 +1,4 @@
-"""The verb: from a run folder and pictures to pictures, and sentences for mistakes."""
+"""The verb: from a run folder and images to images, and sentences for mistakes."""
 
 import re
 
@@ -19,7 +19,7 @@ from tests.explain.conftest import make_run
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(run folder, folder of pictures) of a little net of two classes, trained for two steps."""
+    """(run folder, folder of images) of a little model of two classes, trained for two steps."""
     folder, rng = tmp_path_factory.mktemp("explained"), np.random.default_rng(0)
     for name, level in (("cats", 40), ("dogs", 160)):
         (folder / "pets" / name).mkdir(parents=True)
@@ -65,41 +65,41 @@ def test_a_split_a_method_and_a_folder(trained, tmp_path, capsys):
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["overview_test.png", *(f"test_0000{row}_occlusion.png" for row in (0, 1, 3))]
     with Image.open(tmp_path / "out" / names[1]) as overlay:
-        assert overlay.size == (12, 10)  # at the size that the prepared picture has on its canvas
+        assert overlay.size == (12, 10)  # at the size that the prepared image has on its canvas
 
 
-def test_fields_and_maximisation_need_no_picture(trained, capsys):
+def test_fields_and_maximization_need_no_image(trained, capsys):
     run, _ = trained
     status, out, _ = call(capsys, "--workdir", run, "--method", "receptive_field", "--layer", "conv1")
     assert status == 0
     assert re.search(r"conv1\s+12 x 12\s+3 x 3\s+1 x 1\s+rows 5-7, columns 5-7", out)
-    found = study(run, methods=["maximise"], layer="relu1")
-    assert [path.name for path in found.files] == ["maximised_relu1.png"]
+    found = study(run, methods=["maximize"], layer="relu1")
+    assert [path.name for path in found.files] == ["maximized_relu1.png"]
 
 
 def test_mistakes_are_answered_by_a_sentence_and_nothing_is_written(trained, tmp_path, capsys):
     run, pets = trained
-    (tmp_path / "text.png").write_text("no picture")
-    picture = pets / "cats" / "0.png"
+    (tmp_path / "text.png").write_text("no image")
+    image = pets / "cats" / "0.png"
     for words, told in (
-        ((picture, "--layer", "conv2"), "has no layer conv2; did you mean conv1? The layers are conv1, relu1"),
-        ((picture, "--method", "gradcam"), "unknown method gradcam; did you mean grad_cam?"),
-        ((picture, "--class", "cat"), "did you mean cats?"),
-        ((picture, "--layer", "fc1"), "gives no map"),
-        ((picture, "--split", "test"), "not both"),
+        ((image, "--layer", "conv2"), "has no layer conv2; did you mean conv1? The layers are conv1, relu1"),
+        ((image, "--method", "gradcam"), "unknown method gradcam; did you mean grad_cam?"),
+        ((image, "--class", "cat"), "did you mean cats?"),
+        ((image, "--layer", "fc1"), "gives no map"),
+        ((image, "--split", "test"), "not both"),
         (("--split", "tst"), "did you mean test?"),
-        ((), "no picture to explain"),
+        ((), "no image to explain"),
         ((pets,), "is a folder"),
-        ((tmp_path / "text.png",), "is no whole picture"),
-        ((picture, "--config.evaluate.views=ten_crop"), "leave out --config.evaluate.views"),
-        ((picture, "--to", picture), "is no folder"),
-        ((picture, "--method", "filters"), "looks at no picture"),
-        (("--split", "test", "--method", "maximise,receptive_field"), "leave out --split"),
-        ((picture, "--method", "saliency,filters", "--layer", "conv1"), "leave out --layer=conv1"),
-        ((picture, "--method", "cam", "--layer", "conv1"), "leave out --layer=conv1"),
+        ((tmp_path / "text.png",), "is no whole image"),
+        ((image, "--config.evaluate.views=ten_crop"), "leave out --config.evaluate.views"),
+        ((image, "--to", image), "is no folder"),
+        ((image, "--method", "filters"), "looks at no image"),
+        (("--split", "test", "--method", "maximize,receptive_field"), "leave out --split"),
+        ((image, "--method", "saliency,filters", "--layer", "conv1"), "leave out --layer=conv1"),
+        ((image, "--method", "cam", "--layer", "conv1"), "leave out --layer=conv1"),
         (("--method", "filters,receptive_field", "--class", "cats"), "is of no class; leave out --class=cats"),
-        (("--method", "maximise", "--layer", "conv1", "--class", "cats"), "is of no class"),
-        ((picture, "--count", "3"), "count=3 is of the pictures of a split"),
+        (("--method", "maximize", "--layer", "conv1", "--class", "cats"), "is of no class"),
+        ((image, "--count", "3"), "count=3 is of the images of a split"),
     ):
         status, out, err = call(capsys, "--workdir", run, "--to", tmp_path / "out", *words)
         assert (status, out) == (2, ""), words
@@ -109,7 +109,7 @@ def test_mistakes_are_answered_by_a_sentence_and_nothing_is_written(trained, tmp
 
 
 def smallest():
-    """The net of fewest parameters of each family, with three classes where it lets itself be given them."""
+    """The model of fewest parameters of each family, with three classes where it lets itself be given them."""
     found = {}
     for name, entry in MODELS.items():
         if "/" not in name and entry.card.family not in ("own", "plain"):
@@ -126,10 +126,10 @@ def test_a_member_of_every_family(name, tmp_path):
     classes = tuple(map(str, range(MODELS[name].card.num_classes)))
     run = make_run(name, size, classes=classes)
     explainer = Explainer(run)
-    from cnnjax.explain.pictures import from_files
+    from cnnjax.explain.images import from_files
 
-    picture = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
-    read = from_files(run, [picture])
+    image = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    read = from_files(run, [image])
     targets = explainer.targets(explainer.scores(read))
     for method in ("grad_cam", "saliency", "guided_backprop"):
         maps = explainer.attribute(method, read, targets).maps

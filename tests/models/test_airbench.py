@@ -13,7 +13,7 @@ KEY = jax.random.key(0)
 
 
 def correlated(count=40, side=8):
-    """Smooth pictures, as photographs are: neighbours and channels are alike."""
+    """Smooth images, as photographs are: neighbors and channels are alike."""
     noise = np.random.default_rng(0).normal(size=(count, side + 3, side + 3, 3))
     smooth = sum(noise[:, i : i + side, j : j + side] for i in range(4) for j in range(4))
     return np.float32(smooth + smooth.mean(3, keepdims=True))
@@ -37,7 +37,7 @@ def test_the_first_batch_makes_patches_white_and_later_ones_change_nothing():
 
 
 @pytest.mark.parametrize("level", [0.0, -1.0, 200.0])
-def test_pictures_of_one_colour_leave_finite_kernels(level):
+def test_images_of_one_color_leave_finite_kernels(level):
     """All eigenvalues but one are zero, give or take a rounding of the largest, which exceeds eps."""
     layer, images = Whitening(), np.full((32, 16, 16, 3), level, np.float32)
     _, changed = layer.apply(layer.init(KEY, images), images, train=True, mutable=["batch_stats"])

@@ -7,11 +7,11 @@ import pytest
 
 from cnnjax.core import trees
 from cnnjax.core.errors import UserError
-from cnnjax.models import create_model, summarise
+from cnnjax.models import create_model, summarize
 from cnnjax.models.capsnet import ClassCapsules, lengths, route, squash
 
 KEY = jax.random.key(0)
-SIDE = 17  # 17 -> 9 -> 1: the smallest picture
+SIDE = 17  # 17 -> 9 -> 1: the smallest image
 
 
 def squashed(s):
@@ -20,7 +20,7 @@ def squashed(s):
 
 
 def routed(votes, iterations):
-    """Procedure 1 of the paper, one picture: u_hat [capsules, classes, atoms] -> v [classes, atoms]."""
+    """Procedure 1 of the paper, one image: u_hat [capsules, classes, atoms] -> v [classes, atoms]."""
     agreement = np.zeros(votes.shape[:2])
     for _ in range(iterations):
         shares = np.exp(agreement) / np.exp(agreement).sum(1, keepdims=True)
@@ -77,13 +77,13 @@ def test_every_capsule_votes_through_a_matrix_of_its_own():
         np.testing.assert_allclose(capsules, routed(votes, 3).ravel(), rtol=1e-4, atol=1e-6)
 
 
-def test_pictures_too_small_for_two_layers_of_9_x_9():
-    with pytest.raises(UserError, match="capsnet needs pictures of at least 17 x 17"):
+def test_images_too_small_for_two_layers_of_9_x_9():
+    with pytest.raises(UserError, match="capsnet needs images of at least 17 x 17"):
         create_model("capsnet", input_size=(16, 20, 1))
 
 
 def test_counts_of_the_parts():
-    rows = {row.name: row for row in summarise(create_model("capsnet")).rows}
+    rows = {row.name: row for row in summarize(create_model("capsnet")).rows}
     assert {name: row.params for name, row in rows.items()} == {
         "input": 0,
         "conv1": 9 * 9 * 256 + 256,

@@ -1,4 +1,4 @@
-"""Cells of searched nets: what the published rows leave off."""
+"""Cells of searched models: what the published rows leave off."""
 
 from pathlib import Path
 
@@ -39,13 +39,13 @@ def test_paths_of_the_last_cell_are_dropped_at_the_rate_of_the_recipe():
     assert found["cell_stem_0"] == pytest.approx(0.4 / 14)
     assert set(rates(create_model("nasnet_a_mobile", input_size=(64, 64, 3))).values()) == {0.0}
     assert max(rates(create_model("convnext_tiny", input_size=(64, 64, 3), drop_path=0.7)).values()) == 0.7
-    with pytest.raises(UserError, match=r"drop_path=0\.2 needs a net with an attribute drop_path: float, which vgg16"):
+    with pytest.raises(UserError, match=r"drop_path=0\.2 needs a model with an attribute drop_path: float, which"):
         create_model("vgg16", drop_path=0.2)
     heart = {"train.overfit": 32}
     assert set(rates(build_model(override(config, heart))).values()) == {0.0}
 
 
-def test_drop_path_leaves_operations_out_of_pictures():
+def test_drop_path_leaves_operations_out_of_images():
     plan = Plan(((("avg 3x3", 0), ("none", 1)),), joined=(1, 2))
     inputs = np.random.default_rng(0).standard_normal((2, 16, 4, 4, 3), np.float32)
     plain, dropping = (Cell(plan, 2, SLIM, drop_path=rate) for rate in (0.0, 0.5))

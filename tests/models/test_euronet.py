@@ -1,10 +1,10 @@
 """EuroNet layer by layer; what is expected is the table of its lecture slide, whose 113,080 is a slip for 113,008."""
 
-from cnnjax.models import create_model, summarise
+from cnnjax.models import create_model, summarize
 
 
 def test_counts_by_layer():
-    table = summarise(create_model("euronet"))
+    table = summarize(create_model("euronet"))
     rows = [(row.output_shape, row.params) for row in table.rows if row.params]
     assert rows == [
         ((64, 64, 28), 3_304),

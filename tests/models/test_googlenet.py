@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import pytest
 
 from cnnjax.core import trees
-from cnnjax.models import create_model, summarise
+from cnnjax.models import create_model, summarize
 from cnnjax.models.googlenet import GoogLeNet
 
 KEY = jax.random.key(0)
 
 
 def test_maps_of_the_paper():
-    rows = {row.name: row.output_shape for row in summarise(create_model("googlenet_paper")).rows}
+    rows = {row.name: row.output_shape for row in summarize(create_model("googlenet_paper")).rows}
     assert [rows[f"maxpool{number}"] for number in range(1, 5)] == [
         (56, 56, 64),
         (28, 28, 192),

@@ -60,7 +60,7 @@ SMALL = (
 def test_small_nets(case):
     result = gradients.measure(case)
     assert not gradients.wrong(result)
-    assert result.steps == (1 if case.name.endswith("EveryLayer") else 16), "steps a dispatch, strides in the one net"
+    assert result.steps == (1 if case.name.endswith("EveryLayer") else 16), "steps a dispatch, strides in the one model"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Inner layers are named, read and perturbed without a change to the net."""
+"""Inner layers are named, read and perturbed without a change to the model."""
 
 import jax
 import jax.numpy as jnp

@@ -15,7 +15,7 @@ from scipy import signal
 
 from cnnjax.models import airbench, blocks, capsnet, convnext, lenet, pooling, vit
 from cnnjax.models.calls import equations
-from cnnjax.models.initialisers import GLOROT, HE, TORCH, gaussian
+from cnnjax.models.initializers import GLOROT, HE, TORCH, gaussian
 from cnnjax.models.norm import LRN, BatchNorm, GroupNorm, LayerNorm
 from cnnjax.models.padding import tensorflow_same
 
@@ -26,7 +26,7 @@ def call(layer, inputs, train=False, **options):
     return layer.apply({}, jnp.asarray(inputs, jnp.float32), train, **options)
 
 
-def grey(rows):
+def gray(rows):
     return np.asarray(rows, np.float32)[None, :, :, None]
 
 
@@ -38,26 +38,26 @@ def draw(*shape, seed=0):
 
 
 def test_corner_of_the_three_channel_convolution():
-    picture = np.zeros((1, 2, 2, 3), np.float32)
+    image = np.zeros((1, 2, 2, 3), np.float32)
     for channel, rows in enumerate([[[156, 155], [153, 154]], [[167, 166], [164, 165]], [[163, 162], [160, 161]]]):
-        picture[0, :, :, channel] = rows
+        image[0, :, :, channel] = rows
     kernels = [[[-1, -1, 1], [0, 1, -1], [0, 1, 1]], [[1, 0, 0], [1, -1, -1], [1, 0, -1]]]
     kernels.append([[0, 1, 1], [0, 1, 0], [1, -1, 1]])
     kernel = np.moveaxis(np.asarray(kernels, np.float32), 0, 2)[..., None]
     variables = {"params": {"kernel": kernel, "bias": np.ones(1, np.float32)}}
-    outputs = blocks.Conv(1, 3, padding=1).apply(variables, picture)
+    outputs = blocks.Conv(1, 3, padding=1).apply(variables, image)
     assert outputs[0, 0, 0, 0] == -25
-    alone = [blocks.convolve(picture[..., i : i + 1], kernel[:, :, i : i + 1], padding=1)[0, 0, 0, 0] for i in range(3)]
+    alone = [blocks.convolve(image[..., i : i + 1], kernel[:, :, i : i + 1], padding=1)[0, 0, 0, 0] for i in range(3)]
     assert alone == [308, -498, 164]
 
 
 def test_mean_and_max_pooling_of_the_deck():
     rows = [[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]]
-    means = call(pooling.AvgPool(3, stride=1), grey(rows))[0, :, :, 0]
+    means = call(pooling.AvgPool(3, stride=1), gray(rows))[0, :, :, 0]
     np.testing.assert_allclose(means, [[1.7, 1.7, 1.7], [1.0, 1.2, 1.8], [1.1, 0.8, 1.3]], atol=0.05)
     rows = [[7, 2, 5, 2], [4, 5, 4, 7], [3, 3, 4, 2], [6, 4, 8, 6]]
-    assert call(pooling.MaxPool(2), grey(rows))[0, :, :, 0].tolist() == [[7, 7], [6, 8]]
-    assert call(pooling.MinPool(2), grey(rows))[0, :, :, 0].tolist() == [[2, 2], [3, 2]]
+    assert call(pooling.MaxPool(2), gray(rows))[0, :, :, 0].tolist() == [[7, 7], [6, 8]]
+    assert call(pooling.MinPool(2), gray(rows))[0, :, :, 0].tolist() == [[2, 2], [3, 2]]
 
 
 def test_curve_detector():
@@ -65,40 +65,40 @@ def test_curve_detector():
     kernel[[0, 1, 2, 3, 4, 5], [5, 4, 3, 3, 3, 3]] = 30
     curve = np.zeros((7, 7), np.float32)
     curve[0, 6], curve[1, 4:], curve[2, 3:5], curve[3:, 3:5] = 30, 50, [20, 50], 50
-    score = blocks.convolve(grey(curve), kernel[:, :, None, None])
+    score = blocks.convolve(gray(curve), kernel[:, :, None, None])
     chex.assert_shape(score, (1, 1, 1, 1))
     assert score[0, 0, 0, 0] == 6600
     elsewhere = np.zeros((7, 7), np.float32)
     elsewhere[:, :2] = 50
-    assert blocks.convolve(grey(elsewhere), kernel[:, :, None, None])[0, 0, 0, 0] == 0
+    assert blocks.convolve(gray(elsewhere), kernel[:, :, None, None])[0, 0, 0, 0] == 0
 
 
 def test_gradients_of_a_convolution_are_convolutions():
-    picture, kernel, upstream = draw(6, 7), draw(3, 3, seed=1), draw(4, 5, seed=2)
-    outputs, pull = jax.vjp(lambda x, f: blocks.convolve(x, f), grey(picture), kernel[:, :, None, None])
-    np.testing.assert_allclose(outputs[0, :, :, 0], signal.correlate2d(picture, kernel, "valid"), atol=1e-5)
-    to_picture, to_kernel = pull(jnp.asarray(grey(upstream)))
-    np.testing.assert_allclose(to_kernel[:, :, 0, 0], signal.correlate2d(picture, upstream, "valid"), atol=1e-5)
+    image, kernel, upstream = draw(6, 7), draw(3, 3, seed=1), draw(4, 5, seed=2)
+    outputs, pull = jax.vjp(lambda x, f: blocks.convolve(x, f), gray(image), kernel[:, :, None, None])
+    np.testing.assert_allclose(outputs[0, :, :, 0], signal.correlate2d(image, kernel, "valid"), atol=1e-5)
+    to_image, to_kernel = pull(jnp.asarray(gray(upstream)))
+    np.testing.assert_allclose(to_kernel[:, :, 0, 0], signal.correlate2d(image, upstream, "valid"), atol=1e-5)
     turned = kernel[::-1, ::-1]
-    np.testing.assert_allclose(to_picture[0, :, :, 0], signal.correlate2d(upstream, turned, "full"), atol=1e-5)
+    np.testing.assert_allclose(to_image[0, :, :, 0], signal.correlate2d(upstream, turned, "full"), atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [(28, 3, 1, 1), (224, 11, 4, 2), (7, 2, 3, 0)])
 def test_output_sizes(size, kernel, stride, padding):
-    picture = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+    image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
     conv = blocks.Conv(8, kernel, stride=stride, padding=padding)
-    outputs = jax.eval_shape(lambda x: conv.init_with_output(KEY, x)[0], picture)
+    outputs = jax.eval_shape(lambda x: conv.init_with_output(KEY, x)[0], image)
     side = math.floor((size + 2 * padding - kernel) / stride) + 1
     chex.assert_shape(outputs, (2, side, side, 8))
 
 
 def test_padding_by_side():
     kernel = draw(1, 7, 2, 3)
-    picture = draw(1, 5, 9, 2, seed=1)
-    padded = np.pad(picture, ((0, 0), (0, 1), (3, 2), (0, 0)))
+    image = draw(1, 5, 9, 2, seed=1)
+    padded = np.pad(image, ((0, 0), (0, 1), (3, 2), (0, 0)))
     expected = blocks.convolve(padded, kernel)
-    np.testing.assert_array_equal(blocks.convolve(picture, kernel, padding=((0, 1), (3, 2))), expected)
-    flat = blocks.convolve(picture, kernel, padding=(0, 3))
+    np.testing.assert_array_equal(blocks.convolve(image, kernel, padding=((0, 1), (3, 2))), expected)
+    flat = blocks.convolve(image, kernel, padding=(0, 3))
     chex.assert_shape(flat, (1, 5, 9, 3))
 
 
@@ -107,7 +107,7 @@ def test_padding_by_side():
 
 @pytest.mark.parametrize("groups", [2, 4, 8])
 def test_groups_equal_xlas_own(groups):
-    picture, kernel = draw(2, 9, 9, 8), draw(3, 3, 8 // groups, 16, seed=1)
+    image, kernel = draw(2, 9, 9, 8), draw(3, 3, 8 // groups, 16, seed=1)
 
     def ours(x, f):
         return blocks.convolve(x, f, stride=2, padding=1, groups=groups)
@@ -117,8 +117,8 @@ def test_groups_equal_xlas_own(groups):
         numbers = ("NHWC", "HWIO", "NHWC")
         return lax.conv_general_dilated(x, f, (2, 2), sides, dimension_numbers=numbers, feature_group_count=groups)
 
-    outputs, pull = jax.vjp(ours, picture, kernel)
-    expected, expected_pull = jax.vjp(theirs, picture, kernel)
+    outputs, pull = jax.vjp(ours, image, kernel)
+    expected, expected_pull = jax.vjp(theirs, image, kernel)
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
     upstream = jnp.asarray(draw(*expected.shape, seed=2))
     for gradient, wanted in zip(pull(upstream), expected_pull(upstream), strict=True):
@@ -196,9 +196,9 @@ def test_gradient_of_a_pool_scatters_nothing():
 
 
 def test_overlapping_pool_pads_with_nothing():
-    picture = -1 - np.abs(draw(1, 5, 5, 2))
-    outputs = call(pooling.MaxPool(3, stride=2, padding=1), picture)
-    padded = np.pad(picture, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    image = -1 - np.abs(draw(1, 5, 5, 2))
+    outputs = call(pooling.MaxPool(3, stride=2, padding=1), image)
+    padded = np.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2]
     np.testing.assert_array_equal(outputs, windows.max((-1, -2)))
 
@@ -207,20 +207,20 @@ def test_overlapping_pool_pads_with_nothing():
     ("height", "width", "output"), [(13, 7, (6, 6)), (6, 6, (6, 6)), (1, 2, (3, 4)), (9, 9, (3, 1))]
 )
 def test_adaptive_pool_by_pytorchs_rule(height, width, output):
-    picture = draw(2, height, width, 3)
+    image = draw(2, height, width, 3)
     expected = np.empty((2, *output, 3), np.float32)
     for i in range(output[0]):
         for j in range(output[1]):
             rows = slice(math.floor(i * height / output[0]), math.ceil((i + 1) * height / output[0]))
             columns = slice(math.floor(j * width / output[1]), math.ceil((j + 1) * width / output[1]))
-            expected[:, i, j] = picture[:, rows, columns].mean((1, 2))
-    np.testing.assert_allclose(call(pooling.AdaptiveAvgPool(output), picture), expected, atol=1e-6)
+            expected[:, i, j] = image[:, rows, columns].mean((1, 2))
+    np.testing.assert_allclose(call(pooling.AdaptiveAvgPool(output), image), expected, atol=1e-6)
 
 
 def test_global_pool_and_flatten_keep_channels_fastest():
-    picture = draw(2, 3, 4, 5)
-    np.testing.assert_allclose(call(pooling.GlobalAvgPool(), picture), picture.mean((1, 2)), atol=1e-6)
-    np.testing.assert_array_equal(call(blocks.Flatten(), picture), picture.reshape(2, 60))
+    image = draw(2, 3, 4, 5)
+    np.testing.assert_allclose(call(pooling.GlobalAvgPool(), image), image.mean((1, 2)), atol=1e-6)
+    np.testing.assert_array_equal(call(blocks.Flatten(), image), image.reshape(2, 60))
 
 
 # ---------------------------------------------------------------- activations and dropout
@@ -254,7 +254,7 @@ def test_leaky_relu_leaks_at_zero():
     np.testing.assert_array_equal(slope, np.float32([0.1, 0.1, 1]))
 
 
-def test_drop_path_drops_pictures_whole():
+def test_drop_path_drops_images_whole():
     ones = np.ones((2000, 2, 3, 4), np.float32)
     layer = blocks.DropPath(0.25)
     np.testing.assert_array_equal(call(layer, ones), ones)
@@ -275,16 +275,16 @@ def windows(side, window, stride, padding, ceil):
 @pytest.mark.parametrize(("window", "stride", "padding"), [(3, 2, 0), (3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 0)])
 @pytest.mark.parametrize("ceil", [False, True])
 def test_windows_that_hang_over_the_edge(side, window, stride, padding, ceil):
-    picture = np.random.default_rng(0).standard_normal((1, side, side, 2)).astype(np.float32)
+    image = np.random.default_rng(0).standard_normal((1, side, side, 2)).astype(np.float32)
     places = windows(side, window, stride, padding, ceil)
 
     def pooled(reduce):
-        return np.stack([[reduce(picture[0, a:b, c:d], (0, 1)) for c, d in places] for a, b in places])
+        return np.stack([[reduce(image[0, a:b, c:d], (0, 1)) for c, d in places] for a, b in places])
 
-    ours = call(pooling.MaxPool(window, stride=stride, padding=padding, ceil=ceil), picture)[0]
+    ours = call(pooling.MaxPool(window, stride=stride, padding=padding, ceil=ceil), image)[0]
     np.testing.assert_array_equal(ours, pooled(np.max))
     means = pooling.AvgPool(window, stride=stride, padding=padding, ceil=ceil, count_padding=False)
-    np.testing.assert_allclose(call(means, picture)[0], pooled(np.mean), atol=1e-6)
+    np.testing.assert_allclose(call(means, image)[0], pooled(np.mean), atol=1e-6)
 
 
 def test_layer_and_group_norm():
@@ -367,7 +367,7 @@ def test_means_stay_what_the_map_is(options):
     assert pool.apply({}, jnp.ones((1, 8, 8, 2), jnp.bfloat16)).dtype == jnp.bfloat16
 
 
-# ---------------------------------------------------------------- normalisation
+# ---------------------------------------------------------------- normalization
 
 
 def test_lrn_by_the_papers_formula():
@@ -377,7 +377,7 @@ def test_lrn_by_the_papers_formula():
         near = activity[..., max(0, i - 2) : min(6, i + 2) + 1]
         expected[..., i] = activity[..., i] / (2 + 1e-4 * (near**2).sum(-1)) ** 0.75
     np.testing.assert_allclose(call(LRN(), activity), expected, rtol=1e-5)
-    assert np.abs(expected - activity * 2**-0.75).max() > 1e-2  # the neighbours do count
+    assert np.abs(expected - activity * 2**-0.75).max() > 1e-2  # the neighbors do count
 
 
 def test_batch_norm_and_its_running_statistics_over_two_steps():
@@ -459,7 +459,7 @@ def test_batch_norm_sees_the_whole_batch_over_eight_devices():
     np.testing.assert_allclose(outputs, (batch - batch.mean((0, 1, 2))) / batch.std((0, 1, 2)), atol=1e-4)
 
 
-# ---------------------------------------------------------------- initialisers
+# ---------------------------------------------------------------- initializers
 
 
 def test_initial_weights_have_the_deviation_that_their_papers_give():

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from cnnjax.core import trees
-from cnnjax.models import create_model, summarise
+from cnnjax.models import create_model, summarize
 from cnnjax.models.lenet import CONNECTED, DIGITS, Distance, Frame, PartialConv, Squashing, SubSampling, table
 
 KEY = jax.random.key(0)
 
 
 def test_counts_are_those_of_the_paper():
-    rows = {row.name: row for row in summarise(create_model("lenet5_1998")).rows}
+    rows = {row.name: row for row in summarize(create_model("lenet5_1998")).rows}
     counts = {
         "c1": 6 * (25 + 1),  # 156
         "s2": 6 * 2,
@@ -33,7 +33,7 @@ def test_counts_are_those_of_the_paper():
 def test_the_connection_table():
     seen = table(CONNECTED)[0]
     assert seen.shape == (6, 16)
-    for number in range(6):  # three neighbours, then four, counted in a ring
+    for number in range(6):  # three neighbors, then four, counted in a ring
         assert set(np.flatnonzero(seen[:, number])) == {(number + step) % 6 for step in range(3)}
         assert set(np.flatnonzero(seen[:, 6 + number])) == {(number + step) % 6 for step in range(4)}
     assert [np.flatnonzero(seen[:, i]).tolist() for i in (12, 13, 14)] == [[0, 1, 3, 4], [1, 2, 4, 5], [0, 2, 3, 5]]
@@ -70,10 +70,10 @@ def test_squashing_keeps_plus_and_minus_one():
 
 
 def test_the_frame_is_background():
-    picture = jnp.full((1, 28, 28, 1), -0.4).at[:, 5:20, 5:20].set(2.8)
-    framed = Frame(2).apply({}, picture)
+    image = jnp.full((1, 28, 28, 1), -0.4).at[:, 5:20, 5:20].set(2.8)
+    framed = Frame(2).apply({}, image)
     assert framed.shape == (1, 32, 32, 1)
-    np.testing.assert_array_equal(framed[:, 2:-2, 2:-2], picture)
+    np.testing.assert_array_equal(framed[:, 2:-2, 2:-2], image)
     assert (framed == jnp.float32(-0.4)).sum() == 32 * 32 - 15 * 15
 
 
@@ -120,5 +120,5 @@ def test_every_parameter_is_reached_and_sizes_may_differ():
     assert [
         path for path, leaf in trees.flatten(gradients).items() if not np.all(np.isfinite(leaf) & (leaf != 0))
     ] == []
-    with pytest.raises(Exception, match="lenet5_1998 needs pictures of at least 28 x 28"):
+    with pytest.raises(Exception, match="lenet5_1998 needs images of at least 28 x 28"):
         create_model("lenet5_1998", input_size=(27, 27, 1))

@@ -1,7 +1,7 @@
-"""MobileNetV2 for 32 x 32 pictures, counted by hand from table 2 of the paper (Sandler et al. 2018, 1801.04381)."""
+"""MobileNetV2 for 32 x 32 images, counted by hand from table 2 of the paper (Sandler et al. 2018, 1801.04381)."""
 
 from cnnjax.core import trees
-from cnnjax.models import create_model, summarise
+from cnnjax.models import create_model, summarize
 
 # Expansion, channels, repeats, side of the map that leaves the first block: with the strides of the stem and of the
 # second stage left out, 32 32 32 16 8 8 4 4.
@@ -9,7 +9,7 @@ TABLE = [(1, 16, 1, 32), (6, 24, 2, 32), (6, 32, 3, 16), (6, 64, 4, 8), (6, 96, 
 
 
 def counted():
-    """(parameters, multiply-adds)"""
+    """(parameters, MACs)"""
     inputs, before = 32, 32
     params, macs = 3 * 9 * 32 + 2 * 32, 3 * 9 * 32 * 32**2
     for expansion, channels, repeats, side in TABLE:
@@ -30,6 +30,6 @@ def test_counts_are_the_papers_table():
     params, macs = counted()
     assert params == 2_236_682  # mobilenet_v2's 3,504,872 less 990 classes of 1281 parameters
     assert trees.size(model.shapes()["params"]) == params
-    table = summarise(model)
+    table = summarize(model)
     assert (table.params, table.macs) == (params, macs)
     assert (model.input_size, model.num_classes) == ((32, 32, 3), 10)

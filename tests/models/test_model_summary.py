@@ -5,12 +5,12 @@ import json
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cnnjax.models import Model, create_model, summarise
+from cnnjax.models import Model, create_model, summarize
 from cnnjax.models.cards import Card
 
 
 def test_the_worked_table():
-    table = summarise(create_model("table_cnn"))
+    table = summarize(create_model("table_cnn"))
     assert [row.activation_size for row in table.rows] == [784, 6272, 1568, 1600, 400, 400, 120, 64, 10]
     assert [row.params for row in table.rows if row.params] == [80, 3216, 48120, 7744, 650]
     assert [row.kind for row in table.rows] == [
@@ -27,7 +27,7 @@ def test_the_worked_table():
 
 
 def test_json_is_the_contract():
-    document = json.loads(json.dumps(summarise(create_model("vgg_small_bn", 3, input_size=(32, 32, 3))).to_json()))
+    document = json.loads(json.dumps(summarize(create_model("vgg_small_bn", 3, input_size=(32, 32, 3))).to_json()))
     assert set(document) == {"name", "input", "params", "params_total", "macs", "layers"}
     assert document["name"] == "vgg_small_bn"
     assert document["input"] == [32, 32, 3]
@@ -43,7 +43,7 @@ def test_json_is_the_contract():
 
 
 def test_text_is_a_table():
-    lines = summarise(create_model("cnn4_bn")).text().splitlines()
+    lines = summarize(create_model("cnn4_bn")).text().splitlines()
     assert lines[0] == "cnn4_bn"
     assert lines[2].split() == ["layer", "kind", "output", "shape", "activation", "size", "parameters", "multiply-adds"]
     assert lines[5].split() == ["conv1", "Conv", "26", "x", "26", "x", "32", "21,632", "320", "194,688"]
@@ -73,7 +73,7 @@ def test_shared_and_own_parameters_count_once():
             return self.out(features)
 
     model = Model("twice", Card((2, 2, 2)), 3, (2, 2, 2), Net(3))
-    table = summarise(model)
+    table = summarize(model)
     found = [(row.name, row.params, row.macs) for row in table.rows[1:]]
     assert found[:2] == [("block", 8, 0), ("block.inner", 72, 64)]
     assert sum(row.params for row in table.rows) == table.params == 8 + 72 + 27

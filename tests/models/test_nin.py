@@ -3,18 +3,18 @@
 import jax
 import jax.numpy as jnp
 
-from cnnjax.models import create_model, summarise
+from cnnjax.models import create_model, summarize
 
 
 def rows_of(name):
-    return {row.name: row for row in summarise(create_model(name)).rows}
+    return {row.name: row for row in summarize(create_model(name)).rows}
 
 
 def test_all_cnn_by_layer():
     rows = rows_of("all_cnn")
     counts = [2_688, 83_040, 83_040, 166_080, 331_968, 331_968, 331_968, 37_056, 1_930]
     assert [rows[f"conv{number}"].params for number in range(1, 10)] == counts
-    assert sum(counts) == summarise(create_model("all_cnn")).params == 1_369_738
+    assert sum(counts) == summarize(create_model("all_cnn")).params == 1_369_738
     sides = [32, 32, 16, 16, 16, 8, 6, 6, 6]
     assert [rows[f"conv{number}"].output_shape[0] for number in range(1, 10)] == sides
 

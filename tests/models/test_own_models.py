@@ -1,4 +1,4 @@
-"""One's own nets: registered, imported by package.module:Class, and what is said when they do not fit."""
+"""One's own models: registered, imported by package.module:Class, and what is said when they do not fit."""
 
 import sys
 
@@ -10,7 +10,7 @@ import pytest
 
 import cnnjax
 from cnnjax.core.errors import UserError
-from cnnjax.models import base, create_model, list_models, register_model, summarise
+from cnnjax.models import base, create_model, list_models, register_model, summarize
 
 KEY = jax.random.key(0)
 
@@ -24,7 +24,7 @@ def own_registry(monkeypatch):
 
 
 class Mine(nn.Module):
-    """A net in plain Flax, with its own dropout and BatchNorm, and no __call__."""
+    """A model in plain Flax, with its own dropout and BatchNorm, and no __call__."""
 
     num_classes: int
 
@@ -55,7 +55,7 @@ def test_a_registered_flax_module_is_a_model_like_any_other():
     again = create_model("mine", dropout=0.0).apply_train(variables, images, jax.random.key(1))[0]
     assert np.any(logits != again)
     np.testing.assert_array_equal(again, create_model("mine", dropout=0.0).apply_train(variables, images, KEY)[0])
-    rows = [(row.name, row.output_shape, row.params, row.macs) for row in summarise(model).rows]
+    rows = [(row.name, row.output_shape, row.params, row.macs) for row in summarize(model).rows]
     assert rows == [
         ("input", (10, 10, 3), 0, 0),
         ("stem", (8, 8, 4), 3 * 3 * 3 * 4 + 4, 3 * 3 * 3 * 4 * 64),
@@ -66,7 +66,7 @@ def test_a_registered_flax_module_is_a_model_like_any_other():
 
 def test_too_small_is_found_in_plain_flax_as_well():
     register_model("mine", input_size=(10, 10, 3))(Mine)
-    with pytest.raises(UserError, match=r"mine needs pictures of at least 4 x 4; config.model.input_size is 3 x 3"):
+    with pytest.raises(UserError, match=r"mine needs images of at least 4 x 4; config.model.input_size is 3 x 3"):
         create_model("mine", input_size=(3, 3, 3))
 
 
@@ -80,7 +80,7 @@ def test_a_cell_run_twice_replaces_and_a_name_of_another_module_is_refused():
 
 def test_options_a_net_has_no_attribute_for():
     register_model("mine", input_size=(10, 10, 3))(Mine)
-    with pytest.raises(UserError, match="remat=True needs a net with an attribute remat: bool, which mine lacks"):
+    with pytest.raises(UserError, match="remat=True needs a model with an attribute remat: bool, which mine lacks"):
         create_model("mine", remat=True)
 
     class Typed(Mine):
@@ -124,7 +124,7 @@ def test_outputs_of_another_width_are_refused():
             return features.mean((1, 2))
 
     register_model("fixed", input_size=(10, 10, 3))(Fixed)
-    with pytest.raises(UserError, match=r"outputs of shape \[1, 4\] for one picture; its head must give .* \[1, 9\]"):
+    with pytest.raises(UserError, match=r"outputs of shape \[1, 4\] for one image; its head must give .* \[1, 9\]"):
         create_model("fixed", 9)
 
 

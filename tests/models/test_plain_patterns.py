@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from cnnjax.core.errors import UserError
-from cnnjax.models import create_model, summarise
+from cnnjax.models import create_model, summarize
 from cnnjax.models.plain import parse
 
 
 def rows(pattern, size=(32, 32, 3), classes=10):
-    table = summarise(create_model(f"plain:{pattern}", classes, input_size=size))
+    table = summarize(create_model(f"plain:{pattern}", classes, input_size=size))
     return [(row.name, row.output_shape, row.params) for row in table.rows[1:]]
 
 
@@ -75,9 +75,9 @@ def test_order_and_values_of_a_small_net():
         ("relu]", 5, '"]" stands where >> or the end is wanted'),
         ("[relu] * 0", 10, '"0" stands where how often, such as 2 is wanted'),
         ("[relu] * >> pool", 10, '">>" stands where how often, such as 2 is wanted'),
-        ("[[relu] * 999] * 999", 18, "the net has more than 1000 layers here"),
-        ("conv8 >> fc10 >> conv3", 18, '"conv3" needs a map, but the net is flat by then'),
-        ("gap >> pool", 8, '"pool" needs a map, but the net is flat by then'),
+        ("[[relu] * 999] * 999", 18, "the model has more than 1000 layers here"),
+        ("conv8 >> fc10 >> conv3", 18, '"conv3" needs a map, but the model is flat by then'),
+        ("gap >> pool", 8, '"pool" needs a map, but the model is flat by then'),
     ],
 )
 def test_a_wrong_pattern_is_answered_with_the_place(pattern, place, what):

@@ -13,7 +13,7 @@ import pytest
 from jax import lax
 
 from cnnjax.core import trees
-from cnnjax.models import create_model, list_models, summarise
+from cnnjax.models import create_model, list_models, summarize
 from cnnjax.models.base import MODELS
 from cnnjax.models.calls import equations
 from cnnjax.models.cards import published
@@ -22,7 +22,7 @@ from cnnjax.optim.losses import LOSSES
 NAMES = sorted(published())
 KEY = jax.random.key(0)
 
-# The smallest variant of each family: (pictures, parameters whose gradient must be zero, by the end of their path)
+# The smallest variant of each family: (images, parameters whose gradient must be zero, by the end of their path)
 SMALL = {
     "lenet5": ((28, 28, 1), ()),
     "alexnet": ((63, 63, 3), ()),
@@ -64,8 +64,8 @@ def test_every_variant_is_registered():
     assert {published()[name].family for name in NAMES} == {published()[name].family for name in SMALL}
 
 
-# Another library's form of a net, timm/mobilenet_v1, has its layers; these take seconds to trace, and others have their
-# blocks.
+# Another library's form of a model, timm/mobilenet_v1, has its layers; these take seconds to trace, and others have
+# their blocks.
 DEEP = (
     "resnet1202_cifar",
     "densenet_bc_250_24_cifar",
@@ -83,7 +83,7 @@ def test_exact_counts(name):
     shapes = model.shapes()
     assert trees.size(shapes["params"]) == row.params
     assert trees.size(shapes["batch_stats"]) == row.statistics
-    table = summarise(model)
+    table = summarize(model)
     assert table.params == row.params
     assert table.macs == pytest.approx(row.macs, rel=0.005)
 
@@ -122,7 +122,7 @@ def test_bfloat16_convolves_in_bfloat16_and_sums_over_the_batch_in_float32(name)
 
 
 def drawn(model, rng):
-    """Variables in NumPy: to compile the drawing of a deep net takes longer than all the rest."""
+    """Variables in NumPy: to compile the drawing of a deep model takes longer than all the rest."""
 
     def draw(path, leaf):
         if path.endswith("kernel"):
@@ -140,7 +140,7 @@ RATES = {"squeezenet1_1": 1e-4, "vgg11_bn": 1e-4}
 
 
 def training(model, images, targets):
-    """(a jitted step of Adam on these pictures, its optimiser); the step takes over the arrays that it is given."""
+    """(a jitted step of Adam on these images, its optimizer); the step takes over the arrays that it is given."""
     optimizer = optax.adam(RATES.get(model.name, 1e-3))
 
     def loss(params, stats, key):
@@ -164,7 +164,7 @@ def training(model, images, targets):
 
 @functools.cache
 def small_problem(name, count):
-    """The family's smallest net, its variables, and `count` pictures of 4 classes."""
+    """The family's smallest model, its variables, and `count` images of 4 classes."""
     size, _ = SMALL[name]
     model, rng = create_model(name, 4, input_size=size, dropout=0.0), np.random.default_rng(0)
     images = jnp.asarray(rng.standard_normal((count, *size), np.float32))
@@ -196,7 +196,7 @@ def test_one_step_reaches_every_parameter(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
-def test_over_fits_32_pictures(name):
+def test_over_fits_32_images(name):
     model, variables, images, targets = small_problem(name, 32)
     step, optimizer = training(model, images, targets)
     params, stats = jax.tree.map(jnp.array, (variables["params"], variables["batch_stats"]))

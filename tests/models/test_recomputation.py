@@ -1,6 +1,6 @@
 """Nothing is right only because XLA computes a value once.
 
-XLA may compute what two operations need once for each, with other roundings (fused multiply-adds in one of them). What
+XLA may compute what two operations need once for each, with other roundings (fused MACs in one of them). What
 is continuous does not mind; equality with a value that was stored does, and so does a choice that is made twice. The
 traced gradients are searched for such operations, and what is left is held against float64, compiled as users do.
 """
@@ -73,7 +73,7 @@ FAMILIES = [
     "xception", "densenet121", "senet154", "resnet18", "resnext50_32x4d", "wrn_40_4", "polynet", "resnet50_v2",
     "resnetv2_50x1_bit", "vit_b_16", "efficientnet_b0", "efficientnet_v2_b0", "mnasnet0_5", "shufflenet_v2_x0_5",
     "regnet_y_400mf", "convnext_tiny", "mobilenet_v1_025", "mobilenet_v2", "nasnet_a_mobile", "pnasnet5_mobile",
-    "amoebanet_c_mobile_44", "picture_net", "euronet",
+    "amoebanet_c_mobile_44", "small_cnn", "euronet",
 ]
 # fmt: on
 
@@ -177,12 +177,12 @@ def test_lrn_has_the_right_gradient_behind_what_is_computed_twice():
     loss = jax.jit(jax.grad(lambda x: (upstream * layer.apply({}, jax.nn.relu(x * 1.7 - 0.3))).sum()))
     seen = np.maximum(values.astype(np.float64) * 1.7 - 0.3, 0)
 
-    def neighbours(array):
+    def neighbors(array):
         padded = np.pad(array, ((0, 0), (0, 0), (0, 0), (2, 2)))
         return sum(padded[..., i : i + 16] for i in range(5))
 
-    below = 2 + 0.1 * neighbours(seen**2)
-    slope = upstream * below**-0.75 - 2 * 0.1 * 0.75 * seen * neighbours(upstream * seen * below**-1.75)
+    below = 2 + 0.1 * neighbors(seen**2)
+    slope = upstream * below**-0.75 - 2 * 0.1 * 0.75 * seen * neighbors(upstream * seen * below**-1.75)
     close(loss(values), slope * (seen > 0) * 1.7, 1e-5)
 
 
@@ -221,7 +221,7 @@ def test_capsules_of_any_length_have_a_gradient(size):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.bfloat16, 2e-2)])
-def test_batch_norm_of_one_picture_a_device(dtype, tolerance):
+def test_batch_norm_of_one_image_a_device(dtype, tolerance):
     values, upstream = draw(8, 5, 7, 6, mean=3, deviation=2), draw(8, 5, 7, 6, seed=1)
     values = np.asarray(jnp.asarray(values, dtype), np.float64)
     layer = BatchNorm(use_scale=False, use_bias=False)

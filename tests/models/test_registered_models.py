@@ -1,4 +1,4 @@
-"""Every registered net by shape, and every family for real: counts, sizes, gradients, precision, dropout, remat."""
+"""Every registered model by shape, and every family for real: counts, sizes, gradients, precision, dropout, remat."""
 
 import chex
 import jax
@@ -8,7 +8,7 @@ import pytest
 
 from cnnjax.core import trees
 from cnnjax.core.errors import UserError
-from cnnjax.models import create_model, list_models, summarise
+from cnnjax.models import create_model, list_models, summarize
 from cnnjax.models.alexnet import AlexNet, AlexNetTwoTower
 from cnnjax.models.base import MODELS
 from cnnjax.models.blocks import Conv
@@ -17,7 +17,7 @@ from cnnjax.models.convolution import plain
 
 KEY = jax.random.key(0)
 
-# name: (trainable parameters, running statistics, multiply-adds); spec.md 1a and reference/models.json.
+# name: (trainable parameters, running statistics, MACs); spec.md 1a and reference/models.json.
 PUBLISHED = {
     "softmax": (7_850, 0, 7_840),
     "mlp": (468_874, 0, None),
@@ -31,7 +31,7 @@ PUBLISHED = {
     "cifar_cnn": (1_250_858, 0, None),
     "lenet5": (61_706, 0, None),
     "table_cnn": (59_810, 0, 432_768),
-    "picture_net": (
+    "small_cnn": (
         9 * (3 * 32 + 32 * 32 + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 256 * 256)
         + 2 * (2 * (32 + 64 + 128 + 256))
         + 2_570,
@@ -59,7 +59,7 @@ def test_exact_counts(name):
     shapes = model.shapes()
     assert trees.size(shapes["params"]) == params
     assert trees.size(shapes["batch_stats"]) == statistics
-    table = summarise(model)
+    table = summarize(model)
     assert (table.params, table.params_total) == (params, params + statistics)
     assert macs is None or table.macs == macs
 
@@ -89,14 +89,14 @@ def test_maps_of_the_alexnets():
         "fc7": (4096,),
         "fc8": (1000,),
     }
-    rows = {row.name: row for row in summarise(create_model("alexnet_two_tower")).rows}
+    rows = {row.name: row for row in summarize(create_model("alexnet_two_tower")).rows}
     assert {name: rows[name].output_shape for name in wanted} == wanted
     counts = {"conv1": 34_944, "conv2": 307_456, "conv3": 885_120, "conv4": 663_936, "conv5": 442_624}
     counts |= {"fc6": 37_752_832, "fc7": 16_781_312, "fc8": 4_097_000}
     assert {name: rows[name].params for name in counts} == counts
     unpadded = create_model("alexnet_two_tower", input_size=(227, 227, 3))
     assert trees.size(unpadded.shapes()) == 60_965_224
-    one_tower = {row.name: row.output_shape for row in summarise(create_model("alexnet")).rows}
+    one_tower = {row.name: row.output_shape for row in summarize(create_model("alexnet")).rows}
     assert (one_tower["conv1"], one_tower["conv5"]) == ((55, 55, 64), (13, 13, 256))
     assert "avgpool" not in one_tower  # at 224 it is the identity
     for side in (227, 300):  # on other sizes it keeps the dense layers as they are
@@ -135,7 +135,7 @@ def drawn(model, seed=0):
     return {"batch_stats": {}} | trees.unflatten(flat)
 
 
-# name: (smallest pictures, does training differ from evaluation?)
+# name: (smallest images, does training differ from evaluation?)
 SMALL = {
     "mlp": ((4, 4, 1), False),
     "vgg_small_bn": ((16, 16, 3), True),
@@ -221,7 +221,7 @@ def test_dropout_rates_can_be_replaced():
     assert np.any(trained(None, 1) != trained(None, 2))
     spread = {rate: np.std([trained(rate, seed) for seed in range(6)], axis=0).mean() for rate in (None, 0.9)}
     assert spread[0.9] > 2 * spread[None]  # its own is 0.2
-    with pytest.raises(UserError, match=r"dropout=0\.1 needs a net with a dropout layer, which mlp lacks"):
+    with pytest.raises(UserError, match=r"dropout=0\.1 needs a model with a dropout layer, which mlp lacks"):
         create_model("mlp", dropout=0.1)
 
 
@@ -249,7 +249,7 @@ def test_remat_recomputes_all_but_convolutions_and_products():
     norms = 3 * 2  # sums that are products on a CPU, of each norm and again of its gradient
     assert products == 5 + 5 + 4 + 2 * norms  # forward, to the weights, to the inputs but the first
     assert products_again == products, "of norms all but the sums is redone, convolutions and dense layers are not"
-    assert maps_again <= 4 * (64 + 3 * 256 + 64)  # pictures, the convolutions' outputs, the features
+    assert maps_again <= 4 * (64 + 3 * 256 + 64)  # images, the convolutions' outputs, the features
     assert maps_again < maps / 3
 
 
@@ -275,10 +275,10 @@ def test_dead_relus_are_counted_per_channel():
         ("alexnet", (62, 62, 3), 63),  # torchvision's own limit
     ],
 )
-def test_pictures_too_small_for_the_net(name, size, smallest):
+def test_images_too_small_for_the_net(name, size, smallest):
     with pytest.raises(UserError) as error:
         create_model(name, input_size=size)
     assert str(error.value) == (
-        f"{name} needs pictures of at least {smallest} x {smallest}; config.model.input_size is {size[0]} x {size[1]}"
+        f"{name} needs images of at least {smallest} x {smallest}; config.model.input_size is {size[0]} x {size[1]}"
     )
     create_model(name, input_size=(smallest, smallest, size[2]))

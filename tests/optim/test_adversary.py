@@ -1,4 +1,4 @@
-"""Attacks against a soft-max regression, whose gradient NumPy writes down, and a small net, whose loss has curves."""
+"""Attacks against a softmax regression, whose gradient NumPy writes down, and a small model, whose loss has curves."""
 
 import functools
 
@@ -91,7 +91,7 @@ def test_a_target_is_approached():
 
 
 def test_steps_begin_anywhere_in_the_ball():
-    """A loss without a slope leaves every picture at its random start; in the middle of the pixels nothing is cut."""
+    """A loss without a slope leaves every image at its random start; in the middle of the pixels nothing is cut."""
     pixels = np.full((400, 3, 2, 1), 0.5, np.float32)
 
     def flat(pixels):

@@ -100,7 +100,7 @@ def test_probabilities_of_lengths_are_their_odds():
 def test_probabilities_of_lengths_keep_their_rank():
     rng = np.random.default_rng(0)
     lengths = rng.permuted(np.tile(np.float32([0, 1e-9, 1e-3, 0.1, 0.5, 0.9, 0.999, 1 - 2**-20]), (50, 1)), axis=1)
-    outputs = rng.normal(size=(50, 8)).astype(np.float32)  # of a net whose outputs are no lengths
+    outputs = rng.normal(size=(50, 8)).astype(np.float32)  # of a model whose outputs are no lengths
     for values in (lengths, outputs):
         ours = np.asarray(probabilities(values, "margin"))
         assert (ours > 0).all()

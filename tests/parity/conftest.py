@@ -1,4 +1,4 @@
-"""Building the references: torchvision and timm nets with random weights of which no layer is idle."""
+"""Building the references: torchvision and timm models with random weights of which no layer is idle."""
 
 import functools
 import importlib.util
@@ -36,7 +36,7 @@ def torchvision():
 
 
 def build(source, name, **options):
-    """A reference net by its library's name, weights random."""
+    """A reference model by its library's name, weights random."""
     torchvision()
     if source == "torchvision":
         from torchvision import models
@@ -48,10 +48,10 @@ def build(source, name, **options):
     return timm.create_model(name, pretrained=False, **options)
 
 
-def randomise(net, images):
-    """Draws what is constant at initialisation, and takes BatchNorm's statistics from a forward pass of `images`.
+def randomize(net, images):
+    """Draws what is constant at initialization, and takes BatchNorm's statistics from a forward pass of `images`.
 
-    A fresh net is close to the identity where norms scale by one, layer scales are tiny and heads are zero: whole
+    A fresh model is close to the identity where norms scale by one, layer scales are tiny and heads are zero: whole
     layers could be wrong and nobody would see it.
     """
     import torch
@@ -80,19 +80,19 @@ def randomise(net, images):
 
 
 def state_of(net):
-    """The net's state_dict in NumPy."""
+    """The model's state_dict in NumPy."""
     return {key: value.detach().numpy().copy() for key, value in net.state_dict().items()}
 
 
 def make_pair(name, source, reference, side, *, rng, channels=3, classes=None, options=None):
-    """Returns our model, its variables, and `reference`, a net or its name, with the same random weights."""
+    """Returns our model, its variables, and `reference`, a model or its name, with the same random weights."""
     import torch
 
     if isinstance(reference, str):
         reference = build(source, reference, **(options or {}))
     torch.manual_seed(0)
     calm = torch.from_numpy(rng.standard_normal((4, channels, side, side), np.float32))
-    net = randomise(reference, calm)
+    net = randomize(reference, calm)
     if classes is None:
         with torch.no_grad():
             classes = net(calm[:1]).shape[1]
@@ -101,17 +101,17 @@ def make_pair(name, source, reference, side, *, rng, channels=3, classes=None, o
 
 
 def check_parity(name, source, reference, side, *, channels=3, tolerance=1e-4, **options):
-    """Asserts equal logits of both nets of `make_pair`, and an exact way back of the weights."""
+    """Asserts equal logits of both models of `make_pair`, and an exact way back of the weights."""
     import torch
 
     rng = np.random.default_rng(0)
-    pictures = rng.standard_normal((2, side, side, channels), np.float32)
+    images = rng.standard_normal((2, side, side, channels), np.float32)
     model, variables, net = make_pair(name, source, reference, side, rng=rng, channels=channels, **options)
     with torch.no_grad():
-        theirs = net(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
+        theirs = net(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
     spread = theirs.max() - theirs.min()
-    assert np.abs(theirs[0] - theirs[1]).max() > 0.02 * spread, "the reference hardly looks at the pictures"
-    ours = np.asarray(jax.jit(model.apply)(variables, jnp.asarray(pictures)))
+    assert np.abs(theirs[0] - theirs[1]).max() > 0.02 * spread, "the reference hardly looks at the images"
+    ours = np.asarray(jax.jit(model.apply)(variables, jnp.asarray(images)))
     assert np.abs(ours - theirs).max() <= tolerance * spread
 
     back, state = bridge.write_state(model, variables, source), state_of(net)
@@ -158,7 +158,7 @@ def drive_training(config, start):
     dataset = prepare(config)
     config = training.resolve(config, dataset)
     split = training.to_learn(config, dataset.split("train"))
-    length = Length.of(config.train, pictures=len(split), batch_size=config.data.batch_size)
+    length = Length.of(config.train, images=len(split), batch_size=config.data.batch_size)
     parts = training.build_parts(config, dataset, length)
     mesh, most = training.mesh_of(parts, mesh_of(2)), training.steps_per_dispatch(parts, dataset)
     function, batches = training.dispatches(config, training.loader(config, dataset, mesh)(split), length, most)

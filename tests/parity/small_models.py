@@ -63,15 +63,15 @@ class GroupNormed(Sequential):
 def group_normed():
     from torch import nn
 
-    class Standardised(nn.Conv2d):
+    class Standardized(nn.Conv2d):
         def forward(self, values):
             mean = self.weight.mean((1, 2, 3), keepdim=True)
             var = self.weight.var((1, 2, 3), correction=0, keepdim=True)
             return self._conv_forward(values, (self.weight - mean) / (var + 1e-8).sqrt(), self.bias)
 
     return row(
-        conv1=Standardised(3, 32, 3, padding=1), norm1=nn.GroupNorm(8, 32), relu1=nn.ReLU(),
-        conv2=Standardised(32, 64, 3, 2, 1, bias=False), norm2=nn.GroupNorm(8, 64), relu2=nn.ReLU(),
+        conv1=Standardized(3, 32, 3, padding=1), norm1=nn.GroupNorm(8, 32), relu1=nn.ReLU(),
+        conv2=Standardized(32, 64, 3, 2, 1, bias=False), norm2=nn.GroupNorm(8, 64), relu2=nn.ReLU(),
         gap=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(64, 4),
     )  # fmt: skip
 

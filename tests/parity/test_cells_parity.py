@@ -9,7 +9,7 @@ from cnnjax.models import base, cells, list_models, nasnet, pnasnet, register_mo
 
 @pytest.fixture
 def narrow(monkeypatch):
-    """Registers a net of a family under the name "narrow"."""
+    """Registers a model of a family under the name "narrow"."""
     registry = base.Registry("model")
     for name in list_models():
         registry.register(name, base.MODELS[name])

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnnjax.augment import eval_pipeline
-from cnnjax.augment.normalise import as_levels
+from cnnjax.augment.normalize import as_levels
 from cnnjax.data.decode import load
 from cnnjax.evaluation.views import VIEWS
 from cnnjax.models import create_model

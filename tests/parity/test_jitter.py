@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnjax.augment import colour
+from cnnjax.augment import color
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 17, 23, 3), np.uint8)
 
@@ -20,13 +20,13 @@ def torchvisions(name, factor):
 def test_saturation(torch_libraries, factor):
     expected = torchvisions("adjust_saturation", factor)
     # Its weights of gray sum to 0.9999 and not to 1.
-    np.testing.assert_allclose(np.clip(colour.saturated(IMAGES, factor), 0, 255), expected, atol=0.05)
+    np.testing.assert_allclose(np.clip(color.saturated(IMAGES, factor), 0, 255), expected, atol=0.05)
 
 
 @pytest.mark.parametrize("factor", [-0.5, -0.13, 0.0, 0.05, 0.27, 0.5])
 def test_hue(torch_libraries, factor):
     expected = torchvisions("adjust_hue", factor)
-    np.testing.assert_allclose(colour.with_hue_turned(IMAGES, factor), expected, atol=0.01)
+    np.testing.assert_allclose(color.with_hue_turned(IMAGES, factor), expected, atol=0.01)
 
 
 def test_gray_images_are_left_alone(torch_libraries):
@@ -37,4 +37,4 @@ def test_gray_images_are_left_alone(torch_libraries):
     keys = np.zeros((4, 2), np.uint32)
     for name in ("saturation", "hue"):
         theirs = getattr(functional, f"adjust_{name}")(gray, 0.3).numpy().transpose(0, 2, 3, 1)
-        np.testing.assert_array_equal(getattr(colour, name)(keys, IMAGES[..., :1], amount=0.5), theirs)
+        np.testing.assert_array_equal(getattr(color, name)(keys, IMAGES[..., :1], amount=0.5), theirs)

@@ -1,4 +1,4 @@
-"""Logits of the nets here against those of Keras' applications, whose random weights come through a saved file."""
+"""Logits of the models here against those of Keras' applications, whose random weights come through a saved file."""
 
 import re
 from functools import partial
@@ -23,7 +23,7 @@ def keras():
         yield pytest.importorskip("keras")
 
 
-# Nets that normalise their pictures themselves: (name, mean, standard deviation)
+# Nets that normalize their images themselves: (name, mean, standard deviation)
 INSIDE = [
     ("efficientnetb", 0, 255),  # whose other norm draws its figures as all norms do
     ("efficientnetv2-b", IMAGENET_MEAN, IMAGENET_STD),
@@ -34,8 +34,8 @@ INSIDE = [
 
 
 def build(keras, name, side):
-    """A net whose norms' statistics come from a forward pass, and of which no layer is idle."""
-    # Drawn anew each time, now and then it would be a deep net in which rounding grows past the bound.
+    """A model whose norms' statistics come from a forward pass, and of which no layer is idle."""
+    # Drawn anew each time, now and then it would be a deep model in which rounding grows past the bound.
     keras.utils.set_random_seed(1)
     net = getattr(keras.applications, name)(input_shape=(side, side, 3), weights=None, classifier_activation=None)
     rng = np.random.default_rng(0)
@@ -56,18 +56,18 @@ def build(keras, name, side):
     return net
 
 
-def run(net, pictures, *, training):
+def run(net, images, *, training):
     """(logits, new values of what is not trained), in one compiled call: layer by layer each would be compiled."""
     if re.fullmatch(r"vgg\d+|resnet\d+", net.name):
-        pictures = pictures[..., ::-1]  # Keras' sees blue first, ours red first
+        images = images[..., ::-1]  # Keras' sees blue first, ours red first
     for form, mean, std in INSIDE:
         if re.match(form, net.name):
-            pictures = pictures * np.float32(std) + np.float32(mean)
+            images = images * np.float32(std) + np.float32(mean)
     forward = jax.jit(partial(net.stateless_call, training=training))
     trained, others = (
         [variable.value for variable in each] for each in (net.trainable_variables, net.non_trainable_variables)
     )
-    return forward(trained, others, pictures)
+    return forward(trained, others, images)
 
 
 def save_as_keras_2(net, path):
@@ -80,13 +80,13 @@ def save_as_keras_2(net, path):
 
 
 def check(net, name, path, side):
-    pictures = np.random.default_rng(1).standard_normal((2, side, side, 3), np.float32)
-    theirs = np.asarray(run(net, pictures, training=False)[0])
+    images = np.random.default_rng(1).standard_normal((2, side, side, 3), np.float32)
+    theirs = np.asarray(run(net, images, training=False)[0])
     spread = theirs.max() - theirs.min()
-    assert np.abs(theirs[0] - theirs[1]).max() > 0.02 * spread, "the reference hardly looks at the pictures"
+    assert np.abs(theirs[0] - theirs[1]).max() > 0.02 * spread, "the reference hardly looks at the images"
     model = create_model(name, theirs.shape[1], input_size=(side, side, 3))
     variables = bridge.read_variables(model, files.read(path), "keras")
-    ours = np.asarray(jax.jit(model.apply)(variables, pictures))
+    ours = np.asarray(jax.jit(model.apply)(variables, images))
     assert np.abs(ours - theirs).max() <= 1e-4 * spread
     return model, variables
 
@@ -133,7 +133,7 @@ def test_logits_through_a_file_of_keras_2(keras, tmp_path, name, reference, side
 
 @pytest.fixture
 def small(keras):
-    """Every form of layer that files hold, half of them without a name of their own, in a net within a net."""
+    """Every form of layer that files hold, half of them without a name of their own, in a model within a model."""
     keras.layers.Conv2D(1, 1)  # the session has counted one before
     layers = keras.layers
     inner = keras.Sequential([layers.Conv2D(4, 1, name="inner_conv"), layers.LayerNormalization(name="inner_norm")])

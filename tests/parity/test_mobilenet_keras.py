@@ -35,11 +35,11 @@ def test_logits_of_mobilenet(monkeypatch, name, width, side):
                 drawn *= 0.3
             variable.assign(drawn)
             state[f"{layer.name}/{variable.name}"] = np.asarray(variable)
-    pictures = rng.standard_normal((2, side, side, 3), np.float32)
-    theirs = np.asarray(jax.jit(lambda images: net(images, training=False))(pictures))
+    images = rng.standard_normal((2, side, side, 3), np.float32)
+    theirs = np.asarray(jax.jit(lambda arrays: net(arrays, training=False))(images))
     spread = theirs.max() - theirs.min()
-    assert np.abs(theirs[0] - theirs[1]).max() > 0.02 * spread, "the reference hardly looks at the pictures"
+    assert np.abs(theirs[0] - theirs[1]).max() > 0.02 * spread, "the reference hardly looks at the images"
 
     model = create_model(name, input_size=(side, side, 3))
-    ours = np.asarray(jax.jit(model.apply)(bridge.read_variables(model, state, "keras"), pictures))
+    ours = np.asarray(jax.jit(model.apply)(bridge.read_variables(model, state, "keras"), images))
     assert np.abs(ours - theirs).max() <= 1e-4 * spread

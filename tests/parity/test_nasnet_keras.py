@@ -20,18 +20,18 @@ def test_logits(monkeypatch, name, theirs):
     keras.utils.set_random_seed(1)
     net = getattr(keras.applications, theirs)((SIDE, SIDE, 3), weights=None, classifier_activation=None)
     rng = np.random.default_rng(0)
-    pictures = rng.standard_normal((2, SIDE, SIDE, 3), np.float32)
+    images = rng.standard_normal((2, SIDE, SIDE, 3), np.float32)
     for layer in net.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
             layer.beta.assign(0.3 * rng.standard_normal(layer.beta.shape))
             layer.momentum = 0.0  # the statistics become those of the next pass
     net(rng.standard_normal((4, SIDE, SIDE, 3), np.float32), training=True)
-    logits = np.asarray(net(pictures, training=False))
+    logits = np.asarray(net(images, training=False))
     spread = logits.max() - logits.min()
-    assert np.abs(logits[0] - logits[1]).max() > 0.02 * spread, "the reference hardly looks at the pictures"
+    assert np.abs(logits[0] - logits[1]).max() > 0.02 * spread, "the reference hardly looks at the images"
 
     state = {f"{layer.name}/{one.name}": np.asarray(one) for layer in net.layers for one in layer.weights}
     model = create_model(name, input_size=(SIDE, SIDE, 3))
-    ours = np.asarray(jax.jit(model.apply)(bridge.read_variables(model, state, "keras"), pictures))
+    ours = np.asarray(jax.jit(model.apply)(bridge.read_variables(model, state, "keras"), images))
     assert np.abs(ours - logits).max() <= 1e-4 * spread

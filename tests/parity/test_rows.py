@@ -1,4 +1,4 @@
-"""Every row of weights.csv stands for a net of PyTorch's libraries with the names, shapes and pictures it has here."""
+"""Every row of weights.csv stands for a model of PyTorch's libraries with the names, shapes and images it has here."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from cnnjax.weights import bridge
 
 
 def rows():
-    """(our name, source, its name there, side) of each net, however many weights it has."""
+    """(our name, source, its name there, side) of each model, however many weights it has."""
     for name, weights in sorted(published_weights().items()):
         for one in weights:
             reference = one.tag.partition(".")[0] if one.source == "timm" else name.rpartition("/")[2]
@@ -52,7 +52,7 @@ def test_names_and_shapes(torch_libraries, name, source, reference, side):
 @pytest.mark.parametrize(
     ("name", "row"), [(name, row) for name, rows in published_weights().items() for row in rows if row.source == "timm"]
 )
-def test_pictures_are_those_of_timms_config(torch_libraries, name, row):
+def test_images_are_those_of_timms_config(torch_libraries, name, row):
     from timm.models import get_pretrained_cfg
 
     theirs = get_pretrained_cfg(row.tag)

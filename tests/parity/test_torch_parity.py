@@ -1,4 +1,4 @@
-"""Logits of the nets here against those of torchvision and timm, with the same random weights through the bridge.
+"""Logits of the models here against those of torchvision and timm, with the same random weights through the bridge.
 
 The first member of most families runs in every test run, the others (slow) with launch/test.sh --all.
 """
@@ -7,7 +7,7 @@ import pytest
 
 slow = pytest.mark.slow
 
-# our name, source, the reference's name there, side of the pictures
+# our name, source, the reference's name there, side of the images
 CASES = [
     pytest.param("alexnet", "torchvision", "alexnet", 64),
     pytest.param("alexnet", "torchvision", "alexnet", 224, marks=slow),

@@ -83,7 +83,7 @@ def test_local_response_normalization(pair, check_step):
 
 
 def two_towers():
-    """Krizhevsky's net of 2012 in PyTorch, its layers numbered as in torchvision's AlexNet, which has no LRN.
+    """Krizhevsky's model of 2012 in PyTorch, its layers numbered as in torchvision's AlexNet, which has no LRN.
 
     The first kernels are so large that the squares which LRN sums weigh about as much as its constant.
     """
@@ -144,7 +144,7 @@ def smooth(monkeypatch):
 
 @pytest.fixture
 def check_step(drive, tmp_path):
-    """Returns f(model, variables, net, source, tolerance), which takes a step on both sides."""
+    """Returns f(model, variables, model, source, tolerance), which takes a step on both sides."""
 
     def check(model, variables, net, source, *, tolerance):
         config = Experiment(

@@ -1,4 +1,4 @@
-"""The page in a browser: no errors, no requests, pictures behind the cells, by mouse and keyboard, on a phone.
+"""The page in a browser: no errors, no requests, images behind the cells, by mouse and keyboard, on a phone.
 
 Wants Chromium and its driver (Debian: apt-get install chromium chromium-driver) and selenium (pip install
 '.[browser]').
@@ -73,9 +73,9 @@ def shown(page):
 
 
 def widths(page):
-    """The true widths of the visible pictures of pairs."""
-    visible = "[...document.querySelectorAll('.pair img')].filter(picture => picture.checkVisibility())"
-    return page.execute_script(f"return {visible}.map(picture => picture.naturalWidth)")
+    """The true widths of the visible images of pairs."""
+    visible = "[...document.querySelectorAll('.pair img')].filter(image => image.checkVisibility())"
+    return page.execute_script(f"return {visible}.map(image => image.naturalWidth)")
 
 
 def test_names_do_nothing(page):
@@ -84,11 +84,11 @@ def test_names_do_nothing(page):
     assert heads == CLASSES
 
 
-def test_click_on_a_cell_shows_its_pictures(page):
+def test_click_on_a_cell_shows_its_images(page):
     assert len(shown(page)) == 1  # the most confused pair
     for link in found(page, ".confusion table a")[:6]:
         link.click()
-        count, _, what = link.get_attribute("aria-label").partition(" pictures: ")
+        count, _, what = link.get_attribute("aria-label").partition(" images: ")
         assert shown(page) == [what]
         assert widths(page) == [12] * min(int(count), 24)
         assert [cell.text for cell in found(page, "[aria-current]")] == [count]
@@ -103,7 +103,7 @@ def test_keyboard_reaches_the_cells(page):
     page.execute_script("arguments[0].focus({focusVisible: true})", link)
     assert page.execute_script("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
     link.send_keys(Keys.ENTER)
-    assert shown(page) == [link.get_attribute("aria-label").partition(" pictures: ")[2]]
+    assert shown(page) == [link.get_attribute("aria-label").partition(" images: ")[2]]
     found(page, "nav a")[0].send_keys(Keys.TAB)
     assert page.execute_script("return document.activeElement.getAttribute('href')") == "#curves"
 
@@ -133,14 +133,14 @@ def test_phone_does_not_scroll_sideways(page):
 
 
 def test_dark_and_light(page):
-    colours = []
+    colors = []
     for scheme in ("light", "dark"):
         scheme = {"name": "prefers-color-scheme", "value": scheme}
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         script = "return [getComputedStyle(document.body), getComputedStyle(document.querySelector('svg text'))]"
-        colours.append(page.execute_script(f"{script}.map(style => style.backgroundColor + style.fill)"))
-    assert colours[0][0] != colours[1][0]
-    assert colours[0][1] != colours[1][1]
+        colors.append(page.execute_script(f"{script}.map(style => style.backgroundColor + style.fill)"))
+    assert colors[0][0] != colors[1][0]
+    assert colors[0][1] != colors[1][1]
 
 
 def test_comparison(browser, tmp_path):

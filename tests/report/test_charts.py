@@ -1,4 +1,4 @@
-"""The curves picture: what matplotlib is told to draw, and a PNG that Pillow reads."""
+"""The curves image: what matplotlib is told to draw, and a PNG that Pillow reads."""
 
 import itertools
 import json
@@ -45,10 +45,10 @@ def test_curves_are_those_of_the_log(tmp_path, figures):
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in records()))
     curves(path, tmp_path / "figures" / "curves.png")
-    with Image.open(tmp_path / "figures" / "curves.png") as picture:
-        assert picture.format == "PNG"
-        assert picture.width > 1000
-        assert np.asarray(picture.convert("L")).std() > 5  # not an empty sheet
+    with Image.open(tmp_path / "figures" / "curves.png") as image:
+        assert image.format == "PNG"
+        assert image.width > 1000
+        assert np.asarray(image.convert("L")).std() > 5  # not an empty sheet
     (figure,) = figures
     assert [panel.get_title(loc="left") for panel in figure.axes] == ["Loss", "Accuracy (top-1)"]
     for panel, name in zip(figure.axes, ("loss", "top1"), strict=True):
@@ -110,7 +110,7 @@ def test_no_backend_is_chosen(tmp_path, monkeypatch):
 
 
 def test_names_of_bubbles_do_not_overlap(figures):
-    """Seeds of one net lie on one place, and published nets close together."""
+    """Seeds of one model lie on one place, and published models close together."""
     own = [{"name": f"net-{seed}", "macs": 3e7, "params": 2e6, "top1": 0.93 + seed / 1000} for seed in range(6)]
     others = [
         {"name": f"known-{one}", "macs": 4e9 + 1e8 * one, "params": 2e7, "top1": 0.7 + one / 500} for one in range(9)

@@ -54,7 +54,7 @@ def test_names_are_text_not_markup(page):
     assert any("<b>" in have["alt"] for have in page.all("img"))
 
 
-def test_cells_lead_to_their_pictures(page, reported):
+def test_cells_lead_to_their_images(page, reported):
     matrix = files.read_json(RunDir(reported).evaluation("test"))["confusion"]
     cells = {have["href"] for have in page.all("a") if have.get("href", "").startswith("#pair-")}
     wrong = {
@@ -66,12 +66,12 @@ def test_cells_lead_to_their_pictures(page, reported):
             if row != column and matrix[row][column]:
                 (link,) = page.all("a", href=f"#pair-{row}-{column}")
                 assert (
-                    link["aria-label"] == f"{matrix[row][column]} pictures: {CLASSES[row]}, taken for {CLASSES[column]}"
+                    link["aria-label"] == f"{matrix[row][column]} images: {CLASSES[row]}, taken for {CLASSES[column]}"
                 )
 
 
-def test_pictures_are_those_of_the_split(page, reported):
-    with np.load(RunDir(reported).pictures("test")) as arrays:
+def test_images_are_those_of_the_split(page, reported):
+    with np.load(RunDir(reported).images("test")) as arrays:
         kept = {images.tobytes() for images in arrays["images"]} | {
             images.tobytes() for images in arrays["train_images"]
         }
@@ -108,7 +108,7 @@ def test_script_is_valid(page):
 
 def test_old_and_broken_runs_have_a_page(folder):
     run = RunDir(folder)
-    for path in (run.errors("test"), run.pictures("test"), run.predictions("test"), run.metrics, run.environment):
+    for path in (run.errors("test"), run.images("test"), run.predictions("test"), run.metrics, run.environment):
         path.unlink()
         assert Page(report.write_page(folder).read_text()).faults == []
     files.write_json(run.evaluation("test"), {"split": "test", "count": 3, "top1": 0.5, "top5": None})
@@ -135,7 +135,7 @@ def test_page_shows_the_split_that_was_asked_for(folder):
     files.write_json(run.evaluation("train"), files.read_json(run.evaluation("test")) | {"split": "train", "count": 77})
     for asked, told in ((None, "Test split, 80"), ("train", "Train split, 77"), ("val", "Test split, 80")):
         text = "".join(Page(report.write_page(folder, split=asked).read_text()).text)
-        assert f"{told} pictures, each once" in text
+        assert f"{told} images, each once" in text
 
 
 def test_averages_stay_below_the_classes(reported):
@@ -143,7 +143,7 @@ def test_averages_stay_below_the_classes(reported):
     assert re.findall(r'<th scope="row">(.*?)</th>', foot) == ["macro average", "weighted average"]
 
 
-def test_pictures_of_other_parameters_are_not_shown(folder):
+def test_images_of_other_parameters_are_not_shown(folder):
     run = RunDir(folder)
     files.write_json(run.evaluation("test"), files.read_json(run.evaluation("test")) | {"params_digest": "another"})
     assert Page(report.write_page(folder).read_text()).all("section", id="mistakes") == []
@@ -151,10 +151,10 @@ def test_pictures_of_other_parameters_are_not_shown(folder):
 
 def test_damaged_files_are_named(folder):
     run = RunDir(folder)
-    run.pictures("test").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(UserError, match=r"test_pictures\.npz is cut off or damaged"):
+    run.images("test").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(UserError, match=r"test_images\.npz is cut off or damaged"):
         report.write_page(folder)
-    run.pictures("test").unlink()
+    run.images("test").unlink()
     run.config.write_text("{")
     with pytest.raises(UserError, match=r"config\.json is not a JSON document"):
         report.write_page(folder)
@@ -211,7 +211,7 @@ def test_several_labels_have_no_matrix(tmp_path):
     assert "Accuracy" not in text.partition("Training")[0]
 
 
-def test_curves_rank_pictures_as_the_figures_beside_them_do(tmp_path):
+def test_curves_rank_images_as_the_figures_beside_them_do(tmp_path):
     """A network that is sure of everything still ranks them, in digits that a short number would not have."""
     scores = (1 - np.arange(6)[:, None] * np.float32(2**-24) * [1, 0]).astype(np.float32)
     scores[:, 1] = 1 - scores[:, 0]
@@ -228,7 +228,7 @@ def test_comparison(tmp_path):
     roots = [tmp_path / name / "run" for name in ("a", "b")]
     found = [write_run(root, seed=seed, lr=lr) for root, seed, lr in zip(roots, (1, 2), (0.1, 0.3), strict=True)]
     report.write_page(roots[0])
-    published = [{"name": "net <b>", "macs": 1e9, "params": 5e6, "top1": 0.7}]
+    published = [{"name": "model <b>", "macs": 1e9, "params": 5e6, "top1": 0.7}]
     path = report.write_comparison(roots, tmp_path / "c.html", networks=[NETWORK, None], published=published)
     page = Page(path.read_text())
     assert page.faults == []
@@ -237,7 +237,7 @@ def test_comparison(tmp_path):
         assert value in text
     assert "data.source" not in text  # the same in both
     assert [have["href"] for have in page.all("a")] == ["a/run/report.html"]
-    assert "net <b>: 70.0%, 5 M parameters, 1 G multiply-adds" in text
+    assert "model <b>: 70.0%, 5 M parameters, 1 G MACs" in text
     assert "do not rank" not in text
     assert any(have.get("aria-label") == "Loss of all runs over the epochs" for have in page.all("svg"))
 

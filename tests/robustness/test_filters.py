@@ -15,12 +15,12 @@ from cnnjax.robustness import CHANGES, CORRUPTIONS, filters
 
 RNG = np.random.default_rng(0)
 LEVELS = RNG.integers(0, 256, (3, 20, 18, 3)).astype(np.float32)
-KEYS = keys.per_picture(0, "test", jnp.arange(3))
+KEYS = keys.per_image(0, "test", jnp.arange(3))
 
 
 def corrupt(name, levels=LEVELS, severity=3):
     item = CORRUPTIONS[name]
-    draws = keys.per_picture(0, name, jnp.arange(len(levels)))
+    draws = keys.per_image(0, name, jnp.arange(len(levels)))
     return np.asarray(jnp.clip(item.apply(draws, jnp.asarray(levels), item.figure(levels, severity)), 0, 255))
 
 
@@ -34,8 +34,8 @@ def test_blur_is_scipys(sigma):
 def test_pixelate_is_pillows(share):
     found = filters.pixelate(LEVELS, share)
     for levels, ours in zip(LEVELS, found, strict=True):
-        picture = Image.fromarray(levels.astype(np.uint8))
-        small = picture.resize((int(18 * share), int(20 * share)), Image.Resampling.BOX)
+        image = Image.fromarray(levels.astype(np.uint8))
+        small = image.resize((int(18 * share), int(20 * share)), Image.Resampling.BOX)
         expected = np.asarray(small.resize((18, 20), Image.Resampling.BOX), np.float32)
         np.testing.assert_allclose(ours, expected, atol=1.01)  # Pillow rounds to bytes between its passes
 
@@ -74,7 +74,7 @@ def test_zoom_blur_is_scipys(size, severity):
 
 
 @pytest.mark.parametrize("name", list(CHANGES))
-def test_change_leaves_a_picture_alone_at_its_neutral_strength(name):
+def test_change_leaves_a_image_alone_at_its_neutral_strength(name):
     if name in ("blur", "occlusion"):
         pytest.skip("a blur or a square of no size is not defined")
     changed = CHANGES[name].apply(KEYS, jnp.asarray(LEVELS), CHANGES[name].none)
@@ -84,13 +84,13 @@ def test_change_leaves_a_picture_alone_at_its_neutral_strength(name):
 def test_turn_shift_and_scale_move_what_they_should():
     square = LEVELS[:, :18]
     turned = np.asarray(CHANGES["rotation"].apply(KEYS, jnp.asarray(square), 90.0))
-    for ours, picture in zip(turned, square, strict=True):
-        assert any(np.allclose(ours, np.rot90(picture, times), atol=0.05) for times in (1, 3))
+    for ours, image in zip(turned, square, strict=True):
+        assert any(np.allclose(ours, np.rot90(image, times), atol=0.05) for times in (1, 3))
     dot = np.zeros((3, 21, 21, 1), np.float32)
     dot[:, 9:12, 9:12] = 255
     for strength in (0.1, 0.3):
         moved = np.asarray(CHANGES["translation"].apply(KEYS, jnp.asarray(dot), strength))[..., 0]
-        centers = np.array([ndimage.center_of_mass(picture) for picture in moved]) - 10
+        centers = np.array([ndimage.center_of_mass(image) for image in moved]) - 10
         np.testing.assert_allclose(np.hypot(*centers.T), 21 * strength, atol=0.01)
         angles = np.arctan2(*centers.T)
         assert np.ptp(angles) > 0.1, "each in a direction of its own"
@@ -103,7 +103,7 @@ def test_turn_shift_and_scale_move_what_they_should():
 
 def test_occlusion_covers_its_share_and_noise_has_its_size():
     black = jnp.zeros((8, 40, 40, 1))
-    draws = keys.per_picture(0, "x", jnp.arange(8))
+    draws = keys.per_image(0, "x", jnp.arange(8))
     for strength in CHANGES["occlusion"].strengths:
         covered = np.asarray(CHANGES["occlusion"].apply(draws, black, strength)) > 0
         assert covered.mean((1, 2, 3)) == pytest.approx(strength * 255 / 256, rel=0.12)
@@ -113,7 +113,7 @@ def test_occlusion_covers_its_share_and_noise_has_its_size():
 
 def test_brightness_and_saturation_are_those_of_hsv():
     levels = LEVELS.copy()
-    levels[0, 0, 0], levels[0, 0, 1] = 0, 80  # black and grey
+    levels[0, 0, 0], levels[0, 0, 1] = 0, 80  # black and gray
     figures = {"brightness": 0.15, "saturate": (1.5, 0)}
     for name in ("brightness", "saturate"):
         expected = np.empty_like(levels)
@@ -125,29 +125,29 @@ def test_brightness_and_saturation_are_those_of_hsv():
                 saturation = min(saturation * figures[name][0], 1)
             expected[place] = np.multiply(colorsys.hsv_to_rgb(hue, saturation, value), 255)
         np.testing.assert_allclose(corrupt(name, levels), expected, atol=0.01)
-    grey = np.full((1, 4, 4, 3), 100, np.float32)
+    gray = np.full((1, 4, 4, 3), 100, np.float32)
     reddish = np.multiply(colorsys.hsv_to_rgb(0, 0.1, 100 / 255), 255)
-    np.testing.assert_allclose(corrupt("saturate", grey, 4)[0, 0, 0], reddish, atol=0.01)
+    np.testing.assert_allclose(corrupt("saturate", gray, 4)[0, 0, 0], reddish, atol=0.01)
 
 
 def test_noise_of_corruptions_has_the_published_size():
-    """On grey pictures of 32 x 32: CIFAR-10-C's figures of severity 3, of 224 x 224 ImageNet-C's."""
+    """On gray images of 32 x 32: CIFAR-10-C's figures of severity 3, of 224 x 224 ImageNet-C's."""
     for side, gauss, photons, impulse, speckle in ((32, 0.08, 100, 0.03, 0.12), (80, 0.18, 12, 0.09, 0.35)):
-        grey = np.full((2, side, side, 3), 102, np.float32)
-        assert corrupt("gaussian_noise", grey).std() == pytest.approx(255 * gauss, rel=0.06)
-        shot = corrupt("shot_noise", grey)
+        gray = np.full((2, side, side, 3), 102, np.float32)
+        assert corrupt("gaussian_noise", gray).std() == pytest.approx(255 * gauss, rel=0.06)
+        shot = corrupt("shot_noise", gray)
         assert shot.mean() == pytest.approx(102, rel=0.02)
         assert shot.std() == pytest.approx(255 * (0.4 / photons) ** 0.5, rel=0.06)
         np.testing.assert_allclose(shot / 255 * photons, np.round(shot / 255 * photons), atol=1e-3)
-        hit = corrupt("impulse_noise", grey)
+        hit = corrupt("impulse_noise", gray)
         assert (hit == 255).mean() == pytest.approx(impulse / 2, rel=0.25)
         assert (hit == 0).mean() == pytest.approx(impulse / 2, rel=0.25)
-        assert corrupt("speckle_noise", grey).std() == pytest.approx(102 * speckle, rel=0.06)
+        assert corrupt("speckle_noise", gray).std() == pytest.approx(102 * speckle, rel=0.06)
 
 
 @pytest.mark.parametrize("name", list(CORRUPTIONS))
 def test_severities_rise(name):
-    """Each severity lies farther from the picture than the one before; saturation first falls, then rises."""
+    """Each severity lies farther from the image than the one before; saturation first falls, then rises."""
     smooth = np.asarray(filters.blur(LEVELS, 1.5)) * 2 - 128
     smooth = np.clip(smooth, 0, 255).astype(np.float32)
     if CORRUPTIONS[name].channels is None:

@@ -23,7 +23,7 @@ CONFIG = Experiment(
 )
 
 
-def pictures(count=130, channels=1, classes=3, seed=0):
+def images(count=130, channels=1, classes=3, seed=0):
     """Bright bars whose height tells the class, on noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % classes
@@ -34,7 +34,7 @@ def pictures(count=130, channels=1, classes=3, seed=0):
 
 
 ONE = mesh_of(1)
-"""Eight shards of eight pictures prove nothing here but patience; `test_eight_devices_agree` has them all."""
+"""Eight shards of eight images prove nothing here but patience; `test_eight_devices_agree` has them all."""
 
 
 def trained(folder, images, labels, **changes):
@@ -48,7 +48,7 @@ def trained(folder, images, labels, **changes):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("robust"), *pictures())
+    return trained(tmp_path_factory.mktemp("robust"), *images())
 
 
 def test_everything_on_a_run_folder_alone(run, capsys, monkeypatch):
@@ -61,7 +61,7 @@ def test_everything_on_a_run_folder_alone(run, capsys, monkeypatch):
     assert main(["robustness", "--workdir", str(run), *words]) == 0
     report = json.loads(capsys.readouterr().out)
     assert set(report["changes"]) == set(CHANGES)
-    assert set(report["corruptions"]["top1"]) == set(CORRUPTIONS) - {"saturate"}, "which grey pictures do not have"
+    assert set(report["corruptions"]["top1"]) == set(CORRUPTIONS) - {"saturate"}, "which gray images do not have"
     assert report["corruptions"]["figures"] == "CIFAR-10-C"
     benchmark = [row for name, row in report["corruptions"]["top1"].items() if not CORRUPTIONS[name].extra]
     assert report["corruptions"]["mean_top1"] == pytest.approx(np.mean(benchmark))
@@ -71,8 +71,8 @@ def test_everything_on_a_run_folder_alone(run, capsys, monkeypatch):
     assert attacks["fgsm"]["top1"][-1] < report["clean"]["top1"] > attacks["pgd_l2"]["top1"][-1]
     assert report == json.loads((run / "eval/test_robustness.json").read_text())
     for name in ("robustness", "adversaries_fgsm", "adversaries_pgd_l2"):
-        with Image.open(run / f"figures/{name}.png") as picture:
-            assert min(picture.size) > 200
+        with Image.open(run / f"figures/{name}.png") as image:
+            assert min(image.size) > 200
 
 
 @pytest.mark.optimized(True)
@@ -87,7 +87,7 @@ def test_clean_accuracy_is_that_of_evaluate_and_pgd_is_as_strong_as_fgsm(run):
     one, many = (report["attacks"][name] for name in ("fgsm", "pgd"))
     assert all(pgd <= fgsm for pgd, fgsm in zip(many["top1"], one["top1"], strict=True))
     assert many["log_loss"] == sorted(many["log_loss"])
-    assert study(run, **options) == report, "the same pictures, the same draws"
+    assert study(run, **options) == report, "the same images, the same draws"
 
 
 def test_targets(run):
@@ -125,10 +125,10 @@ def test_mistakes_are_told_in_a_sentence(run, capsys):
 @pytest.mark.optimized(True)
 def test_on_an_opened_run(run):
     subject = Subject(open_run(run))
-    images, labels = pictures(9, seed=1)
-    levels = subject.frame(images)
-    np.testing.assert_array_equal(levels, images)
-    np.testing.assert_allclose(subject.probabilities(levels), subject.run.predict(images), atol=1e-5)
+    arrays, labels = images(9, seed=1)
+    levels = subject.frame(arrays)
+    np.testing.assert_array_equal(levels, arrays)
+    np.testing.assert_allclose(subject.probabilities(levels), subject.run.predict(arrays), atol=1e-5)
     moved = np.asarray(subject.attack(levels, labels, "pgd", epsilon=0.05, steps=5))
     assert np.abs(moved - levels).max() <= 255 * (0.05 + 1e-6)
     assert moved.min() >= 0
@@ -140,16 +140,16 @@ def test_on_an_opened_run(run):
 
 @pytest.mark.parametrize("kind", ["several", "one"])
 def test_several_labels_and_one_output(kind, tmp_path, capsys):
-    images, labels = pictures(classes=3 if kind == "several" else 2)
+    arrays, labels = images(classes=3 if kind == "several" else 2)
     if kind == "several":
         labels = (np.eye(3)[labels] + np.eye(3)[(labels + (np.arange(130) % 2)) % 3] > 0).astype(np.uint8)
-    run = trained(tmp_path, images, labels, **{"train.loss": "sigmoid", "train.epochs": 8})
+    run = trained(tmp_path, arrays, labels, **{"train.loss": "sigmoid", "train.epochs": 8})
     report = study(run, tests=["noise"], attacks=["fgsm"], epsilons=[0.4], mesh=ONE)
     assert report["attacks"]["fgsm"]["log_loss"][0] > report["clean"]["log_loss"] + 0.3
     assert report["attacks"]["fgsm"]["top1"][0] < report["clean"]["top1"]
     if kind == "several":
         assert main(["robustness", "--workdir", str(run), "--attack", "fgsm", "--target", "a"]) == 2
-        assert "only where a picture has one label" in capsys.readouterr().err
+        assert "only where an image has one label" in capsys.readouterr().err
 
 
 def test_eight_devices_agree(run):
@@ -160,7 +160,7 @@ def test_eight_devices_agree(run):
 
 
 def test_the_figure_shows_the_radius_that_halves_the_accuracy_whatever_that_is():
-    """A net that was right of two in five pictures has lost nothing yet at 38 %."""
+    """A model that was right of two in five images has lost nothing yet at 38 %."""
 
     class Still:
         frame = staticmethod(lambda images, sizes: images)

@@ -1,4 +1,4 @@
-"""A recipe that trains in a second: 100 pictures of three classes that a small net can tell apart."""
+"""A recipe that trains in a second: 100 images of three classes that a small model can tell apart."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cnnjax.config import DataConfig, EvaluateConfig, Experiment, ModelConfig, O
 NET = "plain:conv8 >> bn >> relu >> pool >> drop0.2 >> fc16 >> relu"
 
 
-def pictures(count, side=12, classes=3, seed=0):
+def images(count, side=12, classes=3, seed=0):
     """Bright squares whose place tells the class, on noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % classes
@@ -20,9 +20,9 @@ def pictures(count, side=12, classes=3, seed=0):
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory):
-    images, labels = pictures(130)
+    arrays, labels = images(130)
     path = tmp_path_factory.mktemp("arrays") / "squares.npz"
-    np.savez(path, x_train=images[:100], y_train=labels[:100], x_test=images[100:], y_test=labels[100:])
+    np.savez(path, x_train=arrays[:100], y_train=labels[:100], x_test=arrays[100:], y_test=labels[100:])
     return path
 
 

@@ -1,4 +1,4 @@
-"""A CPU's devices take a light net's gradient each of its own pictures: the same step, with one sum."""
+"""A CPU's devices take a light model's gradient each of its own images: the same step, with one sum."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ ALONE = "plain:conv8 >> relu >> pool >> fc16 >> relu"
 
 
 class Mixing(nn.Module):
-    """Keeps no statistics and draws nothing, but looks at all pictures together."""
+    """Keeps no statistics and draws nothing, but looks at all images together."""
 
     num_classes: int
 
@@ -42,7 +42,7 @@ def made(tiny, mesh):
         config = tiny(**{"model__name": ALONE} | changes)
         dataset = prepare(config.data)
         config = build.resolve(config, dataset)
-        parts = build.build_parts(config, dataset, Length.of(config.train, pictures=80, batch_size=16))
+        parts = build.build_parts(config, dataset, Length.of(config.train, images=80, batch_size=16))
         return parts, build.mesh_of(parts, mesh(count))
 
     return make
@@ -90,7 +90,7 @@ def test_the_step_is_the_same(made, changes):
         {"data__batch_size": 100_000},
     ],
 )
-def test_nets_in_which_pictures_meet_are_left_to_xla(made, changes):
+def test_nets_in_which_images_meet_are_left_to_xla(made, changes):
     assert not build._learn_apart(*made(4, **changes))
 
 
@@ -103,4 +103,4 @@ def test_a_net_is_solitary_by_what_it_does():
     assert create_model("vit_b_16", dropout=0.0, input_size=(32, 32, 3)).solitary
     assert not create_model("cnn1").solitary, "it draws its dropout"
     assert create_model("cnn1", dropout=0.0).solitary
-    assert not create_model("resnet20_cifar").solitary, "BatchNorm looks at all pictures"
+    assert not create_model("resnet20_cifar").solitary, "BatchNorm looks at all images"

@@ -30,7 +30,7 @@ def trace(workdir):
 
 
 def test_dispatches_end_where_something_is_told():
-    length = Length.of(TrainConfig(epochs=2.5, eval_every=1.5), pictures=70, batch_size=10)
+    length = Length.of(TrainConfig(epochs=2.5, eval_every=1.5), images=70, batch_size=10)
     spans = list(length.dispatches(3, 4, 5))
     steps = [step for first, last in spans for step in range(first, last + 1)]
     assert steps == list(range(4, 19)), "ceil(2.5 * 7) = 18 steps, each once"
@@ -148,5 +148,5 @@ def test_a_cpu_takes_several_steps_of_light_nets_without_strides(tiny, changes, 
     config = override(tiny(train__log_every=100), {"train.steps_per_dispatch": None, **changes})
     dataset = prepare(config.data)
     config = resolve(config, dataset)
-    parts = build_parts(config, dataset, Length.of(config.train, pictures=48, batch_size=16))
+    parts = build_parts(config, dataset, Length.of(config.train, images=48, batch_size=16))
     assert steps_per_dispatch(parts, dataset) == most

@@ -1,4 +1,4 @@
-"""Features of the last layer: what it makes of them are the logits, and a report finds the pictures nearest by them."""
+"""Features of the last layer: what it makes of them are the logits, and a report finds the images nearest by them."""
 
 import jax
 import numpy as np
@@ -37,7 +37,7 @@ def test_positions_are_averaged():
     assert features.shape == (2, 192)
 
 
-def test_report_finds_the_nearest_training_pictures(tiny, tmp_path):
+def test_report_finds_the_nearest_training_images(tiny, tmp_path):
     train(tiny(train__steps=1, optimizer__lr=1e-4, evaluate__report=True), tmp_path / "run")
     run = open_run(tmp_path / "run")
     judge = Evaluator(run, data_of(run, None), make_mesh(), "test")
@@ -45,7 +45,7 @@ def test_report_finds_the_nearest_training_pictures(tiny, tmp_path):
     embed = jax.jit(lambda images: run.model.embed(run.variables, run.inference.views(images, None)[0]))
     mistakes = files.read_json(RunDir(tmp_path / "run").errors("test"))["mistakes"][:12]
     assert mistakes
-    queries = embed(judge.pictures.gather(np.array([entry["index"] for entry in mistakes])))
+    queries = embed(judge.images.gather(np.array([entry["index"] for entry in mistakes])))
     distances = cdist(queries, embed(training.gather(np.arange(len(training)))))
     for entry, row in zip(mistakes, distances, strict=True):
         found = [near["distance"] for near in entry["nearest"]]

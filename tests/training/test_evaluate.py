@@ -39,7 +39,7 @@ NAMES = ("top", "middle", "bottom")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, tiny):
-    """Three runs of one net: a and c as they were drawn, b after three steps."""
+    """Three runs of one model: a and c as they were drawn, b after three steps."""
     folder, data_dir = tmp_path_factory.mktemp("runs"), tmp_path_factory.getbasetemp() / "data"
     net = {"model__name": "plain:conv4 >> bn >> relu >> pool", "model__input_size": (8, 8, 1)}
     untrained(tiny(**net), folder / "a", data_dir)
@@ -69,7 +69,7 @@ def test_a_run_that_is_opened_first_has_the_flags_of_xla(home):
 
 
 @pytest.fixture
-def pictures(archive):
+def images(archive):
     with np.load(archive) as arrays:
         return arrays["x_test"], arrays["y_test"]
 
@@ -78,13 +78,13 @@ def softmax(logits):
     return np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
 
 
-def normalised(run, images):
+def normalized(run, images):
     return (images - np.asarray(run.dataset.statistics.mean)) / np.asarray(run.dataset.statistics.std)
 
 
 def view_logits(run, crops):
     """Logits [V, N, K] of crops [V, N, 8, 8, 1]."""
-    return np.stack([run.logits(normalised(run, crop)) for crop in crops])
+    return np.stack([run.logits(normalized(run, crop)) for crop in crops])
 
 
 def ten(images, side=8):
@@ -104,37 +104,37 @@ def close(ours, theirs):
 
 
 @pytest.mark.parametrize("views", ["single", "flip", "ten_crop"])
-def test_views_are_averaged_after_the_softmax(home, pictures, views):
-    images, labels = pictures
+def test_views_are_averaged_after_the_softmax(home, images, views):
+    arrays, labels = images
     plain, run = (open_run(home / "a", overrides=over) for over in (None, {"evaluate.views": views}))
-    crops = {"single": ten(images)[4:5], "flip": [ten(images)[4], ten(images)[9]], "ten_crop": ten(images)}[views]
+    crops = {"single": ten(arrays)[4:5], "flip": [ten(arrays)[4], ten(arrays)[9]], "ten_crop": ten(arrays)}[views]
     expected = softmax(view_logits(plain, crops)).mean(0)
-    close(run.predict(images), expected)
+    close(run.predict(arrays), expected)
     found = evaluate(home / "a", overrides={"evaluate.views": views})
     assert found["top1"] == pytest.approx((expected.argmax(1) == labels).mean())
     assert found["log_loss"] == pytest.approx(-np.log(expected[np.arange(len(labels)), labels]).mean(), rel=1e-4)
     assert (found["views"], found["scales"], found["input_size"], found["count"]) == (views, [1.0], [8, 8], 30)
 
 
-def test_scales_are_averaged_too(home, pictures):
-    images, _ = pictures
+def test_scales_are_averaged_too(home, images):
+    arrays, _ = images
     run = open_run(home / "a", overrides={"evaluate.views": "flip", "evaluate.scales": (1.0, 1.5)})
-    crops = [ten(larger)[number] for larger in (images, enlarged(images, 18)) for number in (4, 9)]
-    close(run.predict(images), softmax(view_logits(open_run(home / "a"), crops)).mean(0))
+    crops = [ten(larger)[number] for larger in (arrays, enlarged(arrays, 18)) for number in (4, 9)]
+    close(run.predict(arrays), softmax(view_logits(open_run(home / "a"), crops)).mean(0))
     small = open_run(home / "a", overrides={"evaluate.scales": (0.5,)})
-    with pytest.raises(UserError, match=r"pictures are 6 x 6 but the model's input is 8 x 8"):
-        small.predict(images)
+    with pytest.raises(UserError, match=r"images are 6 x 6 but the model's input is 8 x 8"):
+        small.predict(arrays)
     with pytest.raises(UserError, match="scales is empty"):
         open_run(home / "a", overrides={"evaluate.scales": ()})
 
 
-def test_dense_is_the_head_as_a_convolution(home, pictures):
-    """The map of a whole picture is 6 x 6, that of the input 4 x 4, so the dense layer fits at 3 x 3 places."""
-    images, _ = pictures
+def test_dense_is_the_head_as_a_convolution(home, images):
+    """The map of a whole image is 6 x 6, that of the input 4 x 4, so the dense layer fits at 3 x 3 places."""
+    arrays, _ = images
     run = open_run(home / "a", overrides={"evaluate.views": "dense"})
     head = next(layer for layer in run.variables["params"].values() if np.ndim(layer.get("kernel")) == 2)
     kernel = np.asarray(head["kernel"], np.float64).reshape(4, 4, 4, 3)
-    whole = normalised(run, images).astype(np.float32)
+    whole = normalized(run, arrays).astype(np.float32)
     expected = []
     for side in (whole, whole[:, :, ::-1]):
         maps = np.asarray(run.model.apply(run.variables, side, method="features"), np.float64)
@@ -143,19 +143,19 @@ def test_dense_is_the_head_as_a_convolution(home, pictures):
             for one in maps
         ]
         expected.append(softmax(np.asarray(scores)))
-    close(run.predict(images), np.mean(expected, 0))
+    close(run.predict(arrays), np.mean(expected, 0))
 
 
-def test_another_resolution_where_the_weights_allow_it(home, tmp_path, pictures, tiny):
-    images, _ = pictures
-    with pytest.raises(UserError, match=r"depend on the size of its input, so it sees pictures of 8 x 8 alone"):
+def test_another_resolution_where_the_weights_allow_it(home, tmp_path, images, tiny):
+    arrays, _ = images
+    with pytest.raises(UserError, match=r"depend on the size of its input, so it sees images of 8 x 8 alone"):
         open_run(home / "a", overrides={"evaluate.input_size": (12, 12)})
     pooled = tiny(model__name="plain:conv4 >> relu >> gap", model__input_size=(8, 8, 1))
     untrained(pooled, tmp_path / "run")
     run = open_run(tmp_path / "run", overrides={"evaluate.input_size": (12, 12)})
-    seen = enlarged(images, 18)[:, 3:15, 3:15]
+    seen = enlarged(arrays, 18)[:, 3:15, 3:15]
     assert run.model.input_size == (12, 12, 1)
-    close(run.predict(images), softmax(view_logits(open_run(tmp_path / "run"), [seen])[0]))
+    close(run.predict(arrays), softmax(view_logits(open_run(tmp_path / "run"), [seen])[0]))
 
 
 FLAT = """
@@ -175,12 +175,10 @@ class Flat(nn.Module):
 """
 
 
-def test_dense_needs_pictures_at_least_as_large_as_the_head():
+def test_dense_needs_images_at_least_as_large_as_the_head():
     model = create_model("plain:conv4 >> pool >> fc3", 3, input_size=(16, 16, 1))
     variables = model.init(jax.random.key(0))
-    with pytest.raises(
-        UserError, match=r"of 12 x 16 pictures is 6 x 8, but its head takes 8 x 8; give larger pictures"
-    ):
+    with pytest.raises(UserError, match=r"of 12 x 16 images is 6 x 8, but its head takes 8 x 8; give larger images"):
         model.apply_dense(variables, np.zeros((1, 12, 16, 1), np.float32))
 
 
@@ -196,8 +194,8 @@ def test_a_net_that_sees_no_map_is_not_moved_over_it(tmp_path, tiny, monkeypatch
     assert not (tmp_path / "new").exists(), "it is not trained first"
 
 
-def test_report_and_table(home, pictures):
-    images, labels = pictures
+def test_report_and_table(home, images):
+    arrays, labels = images
     plain = evaluate(home / "a")
     found = evaluate(home / "a", report=True)
     assert found == json.loads((home / "a/eval/test.json").read_text())
@@ -207,7 +205,7 @@ def test_report_and_table(home, pictures):
         assert found[name] == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
     assert np.trace(found["confusion"]) == round(found["top1"] * 30)
     rows = list(csv.DictReader((home / "a/predictions/test.csv").read_text().splitlines()))
-    probabilities = open_run(home / "a").predict(images)
+    probabilities = open_run(home / "a").predict(arrays)
     assert [int(row["index"]) for row in rows] == list(range(30))
     assert [row["file"] for row in rows] == [f"test/{number}" for number in range(30)]
     assert [row["label"] for row in rows] == [NAMES[label] for label in labels]
@@ -234,7 +232,7 @@ def test_report_of_several_labels(tmp_path, tiny):
 
 
 def test_temperature(home):
-    """Against SciPy's search on the logits of the validation pictures, whose order the training set's split gives."""
+    """Against SciPy's search on the logits of the validation images, whose order the training set's split gives."""
     run = open_run(home / "b")
     with pytest.raises(UserError, match=r"has no temperature for its best checkpoint; fit one by .*--calibrate"):
         open_run(home / "b", calibrated=True)
@@ -260,13 +258,13 @@ def test_temperature(home):
     assert scaled["log_loss"] != evaluate(home / "b")["log_loss"]
 
 
-def test_ensemble_is_the_mean_of_the_runs(home, pictures):
-    images, labels = pictures
+def test_ensemble_is_the_mean_of_the_runs(home, images):
+    arrays, labels = images
     folders = [home / "a", home / "c"]
     found = evaluate_ensemble(folders, overrides={"evaluate.views": "ten_crop"})
     expected = []
     for views in ("single", "ten_crop"):
-        runs = [open_run(folder, overrides={"evaluate.views": views}).predict(images) for folder in folders]
+        runs = [open_run(folder, overrides={"evaluate.views": views}).predict(arrays) for folder in folders]
         means = [(scores.argmax(1) == labels).mean() for scores in runs]
         expected += [(1, views, np.mean(means)), (2, views, (np.mean(runs, 0).argmax(1) == labels).mean())]
     for row, (nets, views, top1) in zip(found["rows"], expected, strict=True):
@@ -305,8 +303,8 @@ def test_runs_that_do_not_fit_are_told(home, tmp_path, tiny):
         calibrate(tmp_path / "other")
 
 
-def test_an_ensemble_is_of_runs_that_were_tested_on_the_same_pictures(tmp_path):
-    """Other draws of one folder have other pictures with the same labels."""
+def test_an_ensemble_is_of_runs_that_were_tested_on_the_same_images(tmp_path):
+    """Other draws of one folder have other images with the same labels."""
     rng = np.random.default_rng(0)
     for name in ("left", "right"):
         (tmp_path / "x" / name).mkdir(parents=True)
@@ -318,7 +316,7 @@ def test_an_ensemble_is_of_runs_that_were_tested_on_the_same_pictures(tmp_path):
         untrained(
             Experiment(data=source, model=ModelConfig(name="softmax")), tmp_path / f"run{seed}", tmp_path / "data"
         )
-    with pytest.raises(UserError, match=r"have other pictures for the split test.*config\.data\.split_seed"):
+    with pytest.raises(UserError, match=r"have other images for the split test.*config\.data\.split_seed"):
         evaluate_ensemble([tmp_path / "run0", tmp_path / "run1"], data_dir=tmp_path / "data")
     shutil.copytree(tmp_path / "run0", tmp_path / "copy")
     same = evaluate_ensemble([tmp_path / "run0", tmp_path / "copy"], data_dir=tmp_path / "data")
@@ -326,7 +324,7 @@ def test_an_ensemble_is_of_runs_that_were_tested_on_the_same_pictures(tmp_path):
 
 
 def test_an_ensemble_is_of_one_file_of_arrays_at_any_size(tmp_path):
-    """Pictures of arrays are called by numbers, in every file."""
+    """Images of arrays are called by numbers, in every file."""
     rng = np.random.default_rng(0)
     for name, file, size in (("a", "a", None), ("b", "b", None), ("small", "a", (6, 6))):
         images = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
@@ -335,29 +333,29 @@ def test_an_ensemble_is_of_one_file_of_arrays_at_any_size(tmp_path):
         fit = {"resize": "squash", "size": size} if size else {}
         source = DataConfig(source=f"arrays:{tmp_path / file}.npz", batch_size=8, **fit)
         untrained(Experiment(data=source, model=ModelConfig(name="softmax")), tmp_path / name, tmp_path / "data")
-    with pytest.raises(UserError, match="have other pictures for the split test"):
+    with pytest.raises(UserError, match="have other images for the split test"):
         evaluate_ensemble([tmp_path / "a", tmp_path / "b"], data_dir=tmp_path / "data")
     assert evaluate_ensemble([tmp_path / "a", tmp_path / "small"], data_dir=tmp_path / "data")["count"] == 8
 
 
-def test_predict_keeps_going_past_a_bad_file(home, tmp_path, pictures, capsys):
-    images, _ = pictures
-    folder = tmp_path / "pictures"
+def test_predict_keeps_going_past_a_bad_file(home, tmp_path, images, capsys):
+    arrays, _ = images
+    folder = tmp_path / "images"
     folder.mkdir()
     for number in range(20):  # more than a batch
-        Image.fromarray(images[number, :, :, 0]).save(folder / f"{number:02}.png")
-    (folder / "05.png").write_bytes(b"no picture")
+        Image.fromarray(arrays[number, :, :, 0]).save(folder / f"{number:02}.png")
+    (folder / "05.png").write_bytes(b"no image")
     (folder / "text.txt").write_text("words")
     words = ["predict", "--workdir", f"{home / 'a'},{home / 'c'}", str(folder), "--top", "2"]
     assert main([*words, "--json"]) == 1
     out, err = capsys.readouterr()
-    assert "05.png is no whole picture" in err
+    assert "05.png is no whole image" in err
     assert "2 of 21 files could not be classified" in err
     results = json.loads(out)
     bad = [result["file"] for result in results if "error" in result]
     assert bad == [str(folder / "05.png"), str(folder / "text.txt")]
     good = [number for number in range(20) if number != 5]
-    mean = np.mean([open_run(home / name).predict(images[good]) for name in "ac"], 0)
+    mean = np.mean([open_run(home / name).predict(arrays[good]) for name in "ac"], 0)
     found = [result["classes"] for result in results if "classes" in result]
     assert [row[0]["name"] for row in found] == [NAMES[label] for label in mean.argmax(1)]
     close([[item["probability"] for item in row] for row in found], np.sort(mean, 1)[:, :0:-1])
@@ -382,9 +380,9 @@ def test_the_command_line_of_evaluate_and_soup(home, tmp_path, capsys):
     assert main(["evaluate", "--workdir", str(home / "a"), "--calibrated", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["calibrated"]
     assert main(["evaluate", "--workdir", both]) == 0
-    assert "2 nets" in capsys.readouterr().out
+    assert "2 models" in capsys.readouterr().out
     assert main(["evaluate", "--workdir", both, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["rows"]) == 2
     assert main(["evaluate", "--workdir", both, "--report"]) == 2
     assert main(["soup", "--workdir", both, "--to", str(tmp_path / "soup")]) == 0
-    assert main(["predict", "--workdir", str(tmp_path / "soup"), str(tmp_path)]) == 1, "config.json is no picture"
+    assert main(["predict", "--workdir", str(tmp_path / "soup"), str(tmp_path)]) == 1, "config.json is no image"

@@ -23,8 +23,8 @@ STATISTICS = Statistics.from_moments(2, np.ones(1), np.ones((1, 1)))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("augment", [{"mixup": 1.0}, {"cutmix": 1.0}])
-def test_every_mixed_picture_is_a_hit_for_one_class(augment):
-    """A net that gives one class whatever it sees hits the pictures of which that class is the heaviest."""
+def test_every_mixed_image_is_a_hit_for_one_class(augment):
+    """A model that gives one class whatever it sees hits the images of which that class is the heaviest."""
     config = Experiment(
         optimizer=OptimizerConfig(name="sgd", lr=0.0),
         augment=AugmentConfig(crop="center", normalize="unit", **augment),

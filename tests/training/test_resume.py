@@ -185,8 +185,8 @@ def test_report_of_an_earlier_end_is_not_the_report_of_this_one(tiny, tmp_path, 
     assert train(tiny(train__epochs=3), tmp_path / "run") == report
 
 
-def test_evaluation_is_of_the_pictures_of_the_run(tiny, tmp_path, archive):
-    """Other pictures at the old place are refused; where the source is gone, the prepared copy serves."""
+def test_evaluation_is_of_the_images_of_the_run(tiny, tmp_path, archive):
+    """Other images at the old place are refused; where the source is gone, the prepared copy serves."""
     path = tmp_path / "moving.npz"
     path.write_bytes(archive.read_bytes())
     report = train(tiny(data__source=f"arrays:{path}"), tmp_path / "run")
@@ -197,7 +197,7 @@ def test_evaluation_is_of_the_pictures_of_the_run(tiny, tmp_path, archive):
         changed = {name: arrays[name] for name in arrays}
     changed["x_test"] = changed["x_test"][::-1]
     np.savez(path, **changed)
-    with pytest.raises(UserError, match="no longer holds the pictures that the run was trained on"):
+    with pytest.raises(UserError, match="no longer holds the images that the run was trained on"):
         evaluate(tmp_path / "run")
 
 

@@ -68,11 +68,11 @@ def test_average_is_what_evaluation_uses(tiny, tmp_path):
 
 
 @pytest.mark.optimized(False)
-def test_overfit_learns_its_pictures_by_heart(tiny, tmp_path):
+def test_overfit_learns_its_images_by_heart(tiny, tmp_path):
     config = tiny(train__overfit=16, train__epochs=120, optimizer__name="adam", optimizer__lr=0.005, augment__noise=250)
     report = train(config, tmp_path / "run")
     assert losses(tmp_path / "run")[-1] < 0.05
-    assert (report["split"], report["count"], report["top1"]) == ("train", 16, 1), "of the same pictures"
+    assert (report["split"], report["count"], report["top1"]) == ("train", 16, 1), "of the same images"
     assert evaluate(tmp_path / "run", split="train", report=True)["count"] == 16
     assert len((tmp_path / "run/predictions/train.csv").read_text().splitlines()) == 17
 
@@ -96,7 +96,7 @@ def test_endings(tiny, tmp_path):
         steps[name] = read_metrics(RunDir(tmp_path / name).metrics)[-1]["step"] if name != "budget" else None
     assert steps["steps"] == 4
     assert open_run(tmp_path / "budget").step == 1
-    assert steps["patience"] == 15  # 80 pictures are five steps an epoch; the first validation is the best
+    assert steps["patience"] == 15  # 80 images are five steps an epoch; the first validation is the best
     assert steps["plateau"] == 20  # one good validation, two drops, and the third that is due ends the run
     again = train(tiny(train__time_budget=1e-6), tmp_path / "budget")
     assert again["step"] == 1, "the same budget is spent already"
@@ -146,7 +146,7 @@ def test_two_classes_with_one_output(tmp_path, tiny, archive):
 
 
 @pytest.mark.optimized(False)
-def test_two_labels_a_picture_are_two_outputs(tmp_path, tiny):
+def test_two_labels_a_image_are_two_outputs(tmp_path, tiny):
     """Both, one or none of two labels: not two classes that exclude each other."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (120, 2))
@@ -155,7 +155,7 @@ def test_two_labels_a_picture_are_two_outputs(tmp_path, tiny):
     images[labels[:, 1] == 1, 7:, :, 0] += 150
     np.savez(tmp_path / "two.npz", images=images, labels=labels)
     config = tiny(data__source=f"arrays:{tmp_path / 'two.npz'}", data__class_names=("up", "down"), train__epochs=12)
-    with pytest.raises(UserError, match=r"several labels a picture; set config.train.loss=sigmoid"):
+    with pytest.raises(UserError, match=r"several labels an image; set config.train.loss=sigmoid"):
         train(config, tmp_path / "run")
     report = train(override(config, {"train.loss": "sigmoid"}), tmp_path / "run")
     assert report["exact_match"] > 0.9
@@ -163,7 +163,7 @@ def test_two_labels_a_picture_are_two_outputs(tmp_path, tiny):
     assert ((probabilities > 0.5) == labels).mean() > 0.95
 
 
-def test_pictures_without_a_label_are_never_right():
+def test_images_without_a_label_are_never_right():
     """As `evaluation.metrics` counts them."""
     labels = np.array([[0, 0, 0], [1, 0, 1], [0, 1, 0]], np.float32)
     scores = np.array([[3, 2, 1], [1, 2, 3], [3, 2, 1]], np.float32)
@@ -184,14 +184,14 @@ def test_open_run_predicts_what_evaluate_counts(tiny, tmp_path, archive):
     picked = probabilities[np.arange(len(labels)), labels]
     assert report["log_loss"] == pytest.approx(-np.log(picked).mean(), rel=1e-4, abs=1e-7)
     assert report["params_digest"] == trees.digest(run.variables)
-    normalised = (images - np.asarray(run.dataset.statistics.mean)) / np.asarray(run.dataset.statistics.std)
-    logits = run.logits(normalised)
+    normalized = (images - np.asarray(run.dataset.statistics.mean)) / np.asarray(run.dataset.statistics.std)
+    logits = run.logits(normalized)
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), probabilities, atol=1e-5)
-    with pytest.raises(UserError, match=r"are \[N, H, W, C\], not \[12, 12, 1\]; of one picture give array\[None\]"):
+    with pytest.raises(UserError, match=r"are \[N, H, W, C\], not \[12, 12, 1\]; of one image give array\[None\]"):
         run.predict(images[0])
     np.testing.assert_array_equal(run.predict([images[0]]), run.predict(images[0][None]))
     with pytest.raises(UserError, match=r"logits takes images \[N, 12, 12, 1\], not \[30, 10, 12, 1\]"):
-        run.logits(normalised[:, :10])
+        run.logits(normalized[:, :10])
 
 
 def test_training_needs_only_the_core_of_the_dependencies(tmp_path, archive):
@@ -267,10 +267,10 @@ def test_memory_is_flat_over_two_thousand_steps(tiny, tmp_path):
         ({"model__num_classes": 10}, "has 3 classes; set config.model.num_classes=3"),
         ({"model__input_size": (12, 12, 3)}, "has 3 channels.*config.data.channels=3"),
         ({"model__name": "lenet6", "model__num_classes": 3, "model__input_size": (28, 28, 1)}, "did you mean lenet5"),
-        ({"train__overfit": 500}, "only 80 training pictures"),
+        ({"train__overfit": 500}, "only 80 training images"),
         ({"data__val_fraction": 0.0, "train__early_stopping": 3}, "needs a validation split"),
         ({"model__input_size": (20, 20, 1)}, "12 x 12.*20 x 20"),
-        ({"evaluate__input_size": (16, 16)}, "depend on the size of its input, so it sees pictures of 12 x 12 alone"),
+        ({"evaluate__input_size": (16, 16)}, "depend on the size of its input, so it sees images of 12 x 12 alone"),
         ({"evaluate__scales": (1.0, 0.5)}, "6 x 6.*12 x 12"),
     ],
 )
@@ -281,7 +281,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(tiny, tmp_path, changes, s
     assert not (tmp_path / "run").exists()
 
 
-def test_pictures_out_of_range_are_told_before_a_run_folder_would_keep_them(tiny, tmp_path):
+def test_images_out_of_range_are_told_before_a_run_folder_would_keep_them(tiny, tmp_path):
     wide = {"images": np.zeros((20, 2, 4200), np.uint8), "labels": np.arange(20) % 2}
     np.savez(tmp_path / "wide.npz", **wide)
     changes = {"data__source": f"arrays:{tmp_path / 'wide.npz'}", "data__class_names": (), "model__name": "softmax"}
@@ -290,23 +290,23 @@ def test_pictures_out_of_range_are_told_before_a_run_folder_would_keep_them(tiny
     assert not (tmp_path / "run").exists()
 
 
-def test_nearest_neighbours_leave_a_folder_of_figures(tiny, tmp_path):
-    config = tiny(model__name="knn", model__neighbours=3)
+def test_nearest_neighbors_leave_a_folder_of_figures(tiny, tmp_path):
+    config = tiny(model__name="knn", model__neighbors=3)
     report = train(config, tmp_path / "run")
-    assert (report["split"], report["count"], report["neighbours"]) == ("test", 30, 3)
+    assert (report["split"], report["count"], report["neighbors"]) == ("test", 30, 3)
     assert report["top1"] > 0.9  # bright squares at three places
     assert json.loads((tmp_path / "run/eval/test.json").read_text()) == report
     assert train(config, tmp_path / "run") == report
     with pytest.raises(UserError, match="another config"):
-        train(tiny(model__name="knn", model__neighbours=1), tmp_path / "run")
+        train(tiny(model__name="knn", model__neighbors=1), tmp_path / "run")
     with pytest.raises(UserError, match="learns nothing"):
         open_run(tmp_path / "run")
-    with pytest.raises(UserError, match=r"model.neighbours=1000 must be from 1 to"):
-        train(tiny(model__name="knn", model__neighbours=1000), tmp_path / "many")
+    with pytest.raises(UserError, match=r"model.neighbors=1000 must be from 1 to"):
+        train(tiny(model__name="knn", model__neighbors=1000), tmp_path / "many")
     assert not (tmp_path / "many").exists()
 
 
-def test_nearest_neighbours_need_pictures_to_classify(tiny, tmp_path, archive):
+def test_nearest_neighbors_need_images_to_classify(tiny, tmp_path, archive):
     with np.load(archive) as arrays:
         np.savez(tmp_path / "one.npz", images=arrays["x_train"], labels=arrays["y_train"])
     changes = {"data__val_fraction": 0.0, "data__test_fraction": 0.0, "data__source": f"arrays:{tmp_path / 'one.npz'}"}
@@ -322,7 +322,7 @@ def test_python_callers_are_told_as_well(tmp_path):
         cnnjax.create_model("lenet5", num_classes=0)
 
 
-def test_adversaries_of_no_reach_are_the_pictures(tiny, tmp_path):
+def test_adversaries_of_no_reach_are_the_images(tiny, tmp_path):
     """With epsilon 0 the step is the plain one but for rounding, augmentation and mixup included."""
     options = {"train__steps": 4, "augment__shift": 0.1, "augment__mixup": 0.4}
     train(tiny(**options), tmp_path / "plain")

@@ -66,7 +66,7 @@ def converted(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory):
-    """Twelve photographs-like pictures in three class folders."""
+    """Twelve photographs-like images in three class folders."""
     folder, rng = tmp_path_factory.mktemp("pets"), np.random.default_rng(0)
     for name, level in (("cats", 20), ("dogs", 90), ("fish", 160)):
         (folder / name).mkdir()
@@ -99,7 +99,7 @@ def test_a_converted_run_is_a_run(converted, pets, capsys):
     (result,) = json.loads(capsys.readouterr().out)
     assert {item["name"] for item in result["classes"]} == {"cats", "dogs", "fish"}
 
-    assert "has no pictures of its own" in refused(capsys, "evaluate", "--workdir", str(folder / "run"))
+    assert "has no images of its own" in refused(capsys, "evaluate", "--workdir", str(folder / "run"))
     report = evaluate(folder / "run", overrides={"data.source": f"folder:{pets}"})
     assert (report["split"], report["count"]) == ("train", 24)  # the folder is not split up
     assert report["params_digest"] == trees.digest(variables)
@@ -133,31 +133,31 @@ def test_a_folder_of_some_classes_is_held_against_the_outputs_of_those_names(con
 
 
 def test_both_sides_are_resized_where_timm_squashes():
-    """Its crop_mode is squash: 480 / 1.0 of any aspect, then 300 / 0.9, of which the centre is cut."""
-    picture = np.random.default_rng(0).integers(0, 256, (300, 411, 3), np.uint8)
+    """Its crop_mode is squash: 480 / 1.0 of any aspect, then 300 / 0.9, of which the center is cut."""
+    image = np.random.default_rng(0).integers(0, 256, (300, 411, 3), np.uint8)
     for name, tag, side, resized in (
         ("timm/efficientnet_v2_m", "in1k@480", 480, 480),
         ("efficientnet_v2_b3", "in21k_ft_in1k@300", 300, 333),
     ):
         weights = converted_run._published(MODELS[name].card, "timm", tag)
         config, _ = converted_run._describe(create_model(name, input_size=(side, side, 3)), weights, ("a",))
-        whole = np.asarray(Image.fromarray(picture).resize((resized, resized), Image.Resampling.BICUBIC))
+        whole = np.asarray(Image.fromarray(image).resize((resized, resized), Image.Resampling.BICUBIC))
         start = round((resized - side) / 2)
-        prepared, _ = load(picture, config.data, "picture", 3)
+        prepared, _ = load(image, config.data, "image", 3)
         expected = whole[start : start + side, start : start + side]
         np.testing.assert_array_equal(VIEWS["single"](prepared[None], (side, side))[0, 0], expected)
 
 
-def check_prepared(picture, tag, side, name="resnet50"):
+def check_prepared(image, tag, side, name="resnet50"):
     """Resize(side) and CenterCrop of torchvision, with Pillow alone."""
     weights = converted_run._published(MODELS[name].card, "torchvision", tag)
     config, _ = converted_run._describe(create_model(name), weights, ("a",))
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     size = (side, side * height // width) if width <= height else (side * width // height, side)
-    resized = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
     left, top = (round((one - weights.side) / 2) for one in size)
     expected = np.asarray(resized.crop((left, top, left + weights.side, top + weights.side)))
-    prepared, _ = load(picture, config.reading, "picture", 3)
+    prepared, _ = load(image, config.reading, "image", 3)
     np.testing.assert_array_equal(VIEWS["single"](prepared[None], (weights.side,) * 2)[0, 0], expected)
 
 
@@ -170,7 +170,7 @@ def check_prepared(picture, tag, side, name="resnet50"):
         ("convnext_small", "IMAGENET1K_V1", 230),  # a margin of 6, half of which is odd
     ],
 )
-def test_pictures_are_prepared_as_torchvision_does(name, tag, side):
+def test_images_are_prepared_as_torchvision_does(name, tag, side):
     for width in (408, 411, 414, 417):
         noise = np.random.default_rng(0).integers(0, 256, (300, width, 3), np.uint8)
         check_prepared(noise, tag, side, name)
@@ -212,7 +212,7 @@ def test_classes_and_channels_are_read_from_the_file(tmp_path, capsys):
     run = open_run(tmp_path / "run")
     assert (run.model.num_classes, run.model.input_size) == (5, (224, 224, 13))
     assert run.config.augment.mean == run.config.augment.std == (127.5,) * 13
-    assert "normalised to -1 .. 1, since the means of 13 channels are not known" in capsys.readouterr().err
+    assert "normalized to -1 .. 1, since the means of 13 channels are not known" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "other"), "--num_classes", "7"]) == 0
     assert "new for 7 classes instead of 5" in capsys.readouterr().err
     assert open_run(tmp_path / "other").model.num_classes == 7
@@ -288,7 +288,7 @@ def test_weights_without_a_head(converted, tmp_path, capsys, monkeypatch):
         "params/classifier_1/kernel",
         "params/classifier_1/bias",
     }
-    with monkeypatch.context() as patch:  # the head alone is drawn, as a whole net's is
+    with monkeypatch.context() as patch:  # the head alone is drawn, as a whole model's is
         patch.setattr("cnnjax.models.model.Model.init", None)
         words[4] = str(tmp_path / "again")
         assert main([*words, str(tmp_path / "bare.safetensors"), "--num_classes", "4"]) == 0
@@ -316,7 +316,7 @@ def test_all_that_another_net_has_otherwise_is_listed(converted, tmp_path, capsy
     ("name", "hint"),
     [
         ("googlenet", ""),
-        pytest.param("inception_v3", "; --arch timm/inception_v3 is the net of timm", marks=pytest.mark.slow),
+        pytest.param("inception_v3", "; --arch timm/inception_v3 is the model of timm", marks=pytest.mark.slow),
     ],
 )
 def test_auxiliary_heads_that_the_file_lacks_begin_anew(name, hint, tmp_path, capsys):
@@ -344,7 +344,7 @@ def test_forms_tags_and_damaged_values(converted, tmp_path, capsys):
     assert "not finite: classifier.1.bias" in refused(capsys, "convert", "--arch", NAME, *words)
     assert not (tmp_path / "run").exists()
 
-    state["classifier.1.bias"] = np.zeros(3, np.int8)  # of a quantised net, whose scales stand elsewhere
+    state["classifier.1.bias"] = np.zeros(3, np.int8)  # of a quantized model, whose scales stand elsewhere
     state["classifier.1.weight"] = state["classifier.1.weight"].astype(np.complex64)
     save_file(state, tmp_path / "nan.safetensors")
     told = refused(capsys, "convert", "--arch", NAME, *words)
@@ -419,7 +419,7 @@ def test_training_begins_with_the_weights_and_a_new_head(converted, pets, tmp_pa
         train(wrong, tmp_path / "wrong")
 
 
-def test_grey_pictures_go_on_as_they_began(converted, pets, tmp_path):
+def test_gray_images_go_on_as_they_began(converted, pets, tmp_path):
     folder, _ = converted
     config = Experiment(
         data=DataConfig(source=f"folder:{pets}", batch_size=8, channels=1, resize="center", size=(64, 64)),
@@ -428,10 +428,10 @@ def test_grey_pictures_go_on_as_they_began(converted, pets, tmp_path):
         train=TrainConfig(steps=2, log_every=1, tensorboard=False, time_budget=1e-9),
         evaluate=EvaluateConfig(report=False),
     )
-    train(config, tmp_path / "grey")  # stops after the first step, for want of time
+    train(config, tmp_path / "gray")  # stops after the first step, for want of time
     again = override(config, {"train.time_budget": 0.0})
-    train(again, tmp_path / "grey")
-    assert open_run(tmp_path / "grey", checkpoint="last").step == 2
+    train(again, tmp_path / "gray")
+    assert open_run(tmp_path / "gray", checkpoint="last").step == 2
 
 
 def test_a_head_for_the_same_classes_is_kept(converted):
@@ -452,14 +452,14 @@ def test_a_head_for_the_same_classes_is_kept(converted):
 @pytest.mark.parametrize(
     ("normalize", "channels", "other"), [("unit", 3, True), ("imagenet", 3, False), ("fixed", 13, False)]
 )
-def test_a_recipe_that_normalises_otherwise_is_told(converted, tmp_path, capsys, normalize, channels, other):
+def test_a_recipe_that_normalizes_otherwise_is_told(converted, tmp_path, capsys, normalize, channels, other):
     figures = {"mean": (0.0,) * channels, "std": (1.0,) * channels} if normalize == "fixed" else {}
     config = Experiment(
         augment=AugmentConfig(normalize=normalize, **figures),
         model=ModelConfig(name=NAME, init=str(converted[0] / "run")),
     )
     assert transfer.inherit(config, RunDir(tmp_path / "new")).augment == config.augment
-    said = f"config.augment.normalize={normalize} makes other values of pictures than the weights of"
+    said = f"config.augment.normalize={normalize} makes other values of images than the weights of"
     assert (said in capsys.readouterr().err) == other
 
 
@@ -496,7 +496,7 @@ def test_numbers_are_names_where_a_run_was_trained_on_digits(tmp_path):
         assert np.array_equal(begun[head], trees.flatten(fresh)[head]) == new
 
 
-def test_damaged_and_quantised_files_of_pytorch(converted, tmp_path, capsys):
+def test_damaged_and_quantized_files_of_pytorch(converted, tmp_path, capsys):
     torch = pytest.importorskip("torch")
     state = load_file(converted[0] / "weights.safetensors")
     words = ("--allow_pickle", "--workdir", str(tmp_path / "run"), "--from", str(tmp_path / "weights.pth"))
@@ -513,12 +513,12 @@ def test_damaged_and_quantised_files_of_pytorch(converted, tmp_path, capsys):
 
 
 @pytest.mark.optimized(True)
-def test_another_resolution_has_its_pictures_prepared_for_it(converted, pets):
-    """224 of a picture of 256 and 56 of one of 64 show the same, and nothing is resized twice."""
+def test_another_resolution_has_its_images_prepared_for_it(converted, pets):
+    """224 of an image of 256 and 56 of one of 64 show the same, and nothing is resized twice."""
     run = open_run(converted[0] / "run", overrides={"evaluate.input_size": (56, 56)})
     assert (run.config.data.size, run.dataset.shape, run.model.input_size) == ((64, 64), (64, 64, 3), (56, 56, 3))
-    picture = Image.open(pets / "cats/0.png")  # 80 x 70
-    resized = picture.resize((64 * 80 // 70, 64), Image.Resampling.BILINEAR)
+    image = Image.open(pets / "cats/0.png")  # 80 x 70
+    resized = image.resize((64 * 80 // 70, 64), Image.Resampling.BILINEAR)
     square = np.asarray(resized.crop((4, 0, 68, 64)), np.float32)  # half of the 9 pixels over, rounded to even
     mean, std = np.asarray(run.config.augment.mean), np.asarray(run.config.augment.std)
     logits = run.logits((square[None, 4:60, 4:60] - mean) / std)
@@ -530,8 +530,8 @@ def test_a_crop_of_an_odd_margin_lies_where_torchvision_has_it(converted, pets, 
     """60 x 60 of 74 x 65 pixels, in prediction and in evaluation alike."""
     overrides = {"data.size": (65, 65), "evaluate.input_size": (60, 60), "data.source": f"folder:{pets}"}
     run = open_run(converted[0] / "run", overrides=overrides)
-    picture = Image.open(pets / "cats/0.png")  # 80 x 70
-    resized = np.asarray(picture.resize((65 * 80 // 70, 65), Image.Resampling.BILINEAR))
+    image = Image.open(pets / "cats/0.png")  # 80 x 70
+    resized = np.asarray(image.resize((65 * 80 // 70, 65), Image.Resampling.BILINEAR))
     top, left = (round((side - 60) / 2) for side in resized.shape[:2])
     expected = resized[top : top + 60, left : left + 60]
     fitted, _ = run.fit(pets / "cats/0.png")

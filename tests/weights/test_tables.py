@@ -21,11 +21,11 @@ ROWS = sorted({(name, one.source) for name, rows in published_weights().items() 
 def test_every_row_has_a_table(name, source):
     card = MODELS[name].card
     assert source in bridge.tables_of(name, card.family)
-    _check_form(card, name, source)  # or the same names would be read into a net that pads otherwise
+    _check_form(card, name, source)  # or the same names would be read into a model that pads otherwise
 
 
 def forms():
-    """(name elsewhere, library) of each net that the library builds otherwise than ours of its name."""
+    """(name elsewhere, library) of each model that the library builds otherwise than ours of its name."""
     for alias, name in aliases().items():
         card = MODELS[name].card
         for source in bridge.tables_of(name, card.family):
@@ -41,8 +41,8 @@ def test_another_form_is_refused_by_whatever_name(alias, source, tmp_path):
         convert(alias, tmp_path / "any.safetensors", tmp_path / "run", source=source)
 
 
-def test_polynets_pictures_are_squashed():
-    """Its accuracy was measured on whole pictures made 378 x 378, of which the middle 331 x 331 were seen."""
+def test_polynets_images_are_squashed():
+    """Its accuracy was measured on whole images made 378 x 378, of which the middle 331 x 331 were seen."""
     card = MODELS["polynet"].card
     assert (card.resize, card.input_size[0], round(card.input_size[0] / card.crop)) == ("squash", 331, 378)
 
@@ -102,7 +102,7 @@ def test_a_densenet_is_read_by_the_names_of_its_published_files(source):
 
 
 def test_names_of_a_keras_convnext_tell_its_classes():
-    """Its layers' names begin with the net's."""
+    """Its layers' names begin with the model's."""
     model = create_model("convnext_tiny", 7, input_size=(32, 32, 3))
     keys, flat = bridge.keys_of(model, "keras"), trees.flatten(model.shapes())
     state = {f"convnext_tiny_{key}": np.broadcast_to(np.float32(0), flat[path].shape) for path, key in keys.items()}

@@ -1,4 +1,4 @@
-"""Where pictures come from: each file here turns one kind of source into `Source`, with nothing decoded yet."""
+"""Where images come from: each file here turns one kind of source into `Source`, with nothing decoded yet."""
 
 import hashlib
 import os
@@ -13,22 +13,22 @@ from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.registry import nearest
-from cnnjax.data.decode import BadPictureError
+from cnnjax.data.decode import BadImageError
 from cnnjax.data.listing import read_file
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """One split as the source has it.
 
     Attributes:
-      labels: int32 [n], or uint8 [n, K] with several labels a picture.
-      names: where each picture comes from, for errors and lists.
+      labels: int32 [n], or uint8 [n, K] with several labels an image.
+      names: where each image comes from, for errors and lists.
       read: index -> an encoded file, or an array [H, W] or [H, W, C]; called from several threads.
       stamp: what identifies the contents, cheaply: names, sizes and times of files, or a digest of arrays.
-      nbytes: of all encoded files; 0 where pictures are arrays.
-      versions: what tells each picture from an earlier one of its name; empty where the stamp is all there is.
-      shape: (height, width, channels) of every picture, where it is known without reading one.
+      nbytes: of all encoded files; 0 where images are arrays.
+      versions: what tells each image from an earlier one of its name; empty where the stamp is all there is.
+      shape: (height, width, channels) of every image, where it is known without reading one.
     """
 
     labels: HostArray
@@ -39,10 +39,10 @@ class Pictures:
     versions: Sequence[object] = ()
     shape: tuple[int, int, int] | None = None
 
-    def take(self, indices: HostArray) -> "Pictures":
-        """Returns some of the pictures."""
+    def take(self, indices: HostArray) -> "Images":
+        """Returns some of the images."""
         numbers = [int(index) for index in indices]
-        return Pictures(
+        return Images(
             labels=self.labels[indices],
             names=[self.names[number] for number in numbers],
             read=lambda index: self.read(numbers[index]),
@@ -53,7 +53,7 @@ class Pictures:
         )
 
     def stamp_at(self, indices: Sequence[int]) -> str:
-        """What identifies some of the pictures, whatever becomes of the others."""
+        """What identifies some of the images, whatever becomes of the others."""
         if not self.versions:
             return stamp_of(self.stamp, list(indices))
         return stamp_of([(self.names[index], self.versions[index]) for index in indices])
@@ -64,7 +64,7 @@ class Source:
     """Class names in the order of the labels, and some of the splits train, val, test (train always)."""
 
     class_names: tuple[str, ...]
-    splits: Mapping[str, Pictures]
+    splits: Mapping[str, Images]
 
 
 KINDS = {
@@ -104,7 +104,7 @@ def open_source(config: DataConfig, data_dir: Path) -> Source:
         name = place.partition("$")[2].partition("/")[0].strip("{}")
         raise UserError(
             f"config.data.source={config.source}: the environment variable {name} is not set; "
-            "set it to the folder of the pictures, or give config.data.source=folder:PATH"
+            "set it to the folder of the images, or give config.data.source=folder:PATH"
         )
     source: Source = import_module(f"cnnjax.data.sources.{KINDS[kind]}").open_source(kind, place, config, data_dir)
     if len(source.class_names) < 2:
@@ -124,14 +124,14 @@ def stamp_of(*parts: object) -> str:
     return sha.hexdigest()
 
 
-def from_arrays(images: HostArray, labels: HostArray, prefix: str) -> Pictures:
-    """Pictures that are in memory already: images [n, H, W] or [n, H, W, C]."""
+def from_arrays(images: HostArray, labels: HostArray, prefix: str) -> Images:
+    """Images that are in memory already: images [n, H, W] or [n, H, W, C]."""
     names = [f"{prefix}/{index}" for index in range(len(images))]
-    return Pictures(labels, names, lambda index: images[index], stamp_of(images, labels))
+    return Images(labels, names, lambda index: images[index], stamp_of(images, labels))
 
 
-def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int) -> Pictures:
-    """Pictures that are files; at most `limit` + 1 bytes of each are read, enough to see that it is too large."""
+def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int) -> Images:
+    """Images that are files; at most `limit` + 1 bytes of each are read, enough to see that it is too large."""
     names = [os.path.relpath(path, root) for path in paths]
     versions = [version_of(path) for path in paths]
 
@@ -139,10 +139,10 @@ def from_files(paths: Sequence[Path], labels: HostArray, root: Path, limit: int)
         try:
             return read_file(paths[index], limit)
         except UserError as error:
-            raise BadPictureError(names[index], str(error)) from error
+            raise BadImageError(names[index], str(error)) from error
 
     nbytes = sum(size for size, _ in versions)
-    return Pictures(labels, names, read, stamp_of(names, versions), nbytes, versions)
+    return Images(labels, names, read, stamp_of(names, versions), nbytes, versions)
 
 
 def version_of(path: Path) -> tuple[int, int]:

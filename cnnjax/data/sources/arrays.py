@@ -23,7 +23,7 @@ from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.data.decode import has_range
-from cnnjax.data.sources import Pictures, Source, stamp_of, version_of
+from cnnjax.data.sources import Images, Source, stamp_of, version_of
 
 FORMS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
 
@@ -37,22 +37,22 @@ def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> So
         names = [name.removesuffix(".npy") for name in archive.zip.namelist() if name.endswith(".npy")]
         arrays = {name: _Member.of(path, name, archive) for name in names}
     pairs = {"train": ("images", "labels")} if {"images", "labels"} <= arrays.keys() else {}
-    for images, labels in FORMS:
+    for arrays_, labels in FORMS:
         for split in ("train", "val", "test"):
-            if {images.format(split), labels.format(split)} <= arrays.keys():
-                pairs.setdefault(split, (images.format(split), labels.format(split)))
+            if {arrays_.format(split), labels.format(split)} <= arrays.keys():
+                pairs.setdefault(split, (arrays_.format(split), labels.format(split)))
     if "train" not in pairs:
         raise UserError(
             f"{path} holds {', '.join(arrays) or 'nothing'}; name the arrays images and labels, or x_train and y_train"
         )
     splits = {}
-    for split, (images, labels) in pairs.items():
-        pictures = arrays[images]
-        marks = _checked(path, pictures, arrays[labels].load(), images, labels)
+    for split, (arrays_, labels) in pairs.items():
+        images = arrays[arrays_]
+        marks = _checked(path, images, arrays[labels].load(), arrays_, labels)
         names = [f"{split}/{index}" for index in range(len(marks))]
-        stamp = stamp_of(str(path.absolute()), version_of(path), images, labels)
-        shape = (*pictures.shape[1:], 1)[:3]
-        splits[split] = Pictures(marks, names, pictures.at, stamp, shape=(shape[0], shape[1], shape[2]))
+        stamp = stamp_of(str(path.absolute()), version_of(path), arrays_, labels)
+        shape = (*images.shape[1:], 1)[:3]
+        splits[split] = Images(marks, names, images.at, stamp, shape=(shape[0], shape[1], shape[2]))
     return Source(class_names(config, [part.labels for part in splits.values()]), splits)
 
 
@@ -86,15 +86,15 @@ class _Member:
         return cls(path, name, shape, dtype)
 
     def load(self) -> HostArray:
-        with self.lock, _plain(self.path):  # several threads may want the first picture at once
+        with self.lock, _plain(self.path):  # several threads may want the first image at once
             if self.values is None:
                 with np.load(self.path, allow_pickle=False) as archive:
                     self.values = archive[self.name]
         return self.values
 
     def at(self, index: int) -> HostArray:
-        picture: HostArray = self.load()[index]
-        return picture
+        image: HostArray = self.load()[index]
+        return image
 
 
 def _checked(path: Path, images: _Member, labels: HostArray, image_name: str, label_name: str) -> HostArray:
@@ -110,7 +110,7 @@ def _checked(path: Path, images: _Member, labels: HostArray, image_name: str, la
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if not labels.ndim or len(labels) != shape[0] or labels.ndim > 2 or labels.dtype.kind not in "uib":
-        raise UserError(f"{label_name} of {path} must be {shape[0]} integers, one for each picture of {image_name}")
+        raise UserError(f"{label_name} of {path} must be {shape[0]} integers, one for each image of {image_name}")
     if labels.ndim == 2:
         if labels.max() > 1 or labels.min() < 0:
             raise UserError(f"{label_name} of {path} marks classes by numbers other than 0 and 1")
@@ -122,7 +122,7 @@ def _checked(path: Path, images: _Member, labels: HostArray, image_name: str, la
 
 
 def class_names(config: DataConfig, labels: list[HostArray]) -> tuple[str, ...]:
-    """Returns config.data.class_names, or the numbers of the classes where it is empty; then each must have a picture.
+    """Returns config.data.class_names, or the numbers of the classes where it is empty; then each must have an image.
 
     Args:
       labels: of each split.
@@ -144,7 +144,7 @@ def class_names(config: DataConfig, labels: list[HostArray]) -> tuple[str, ...]:
     if len(there) < count:
         gap = int(np.flatnonzero(np.append(there, -1) != np.arange(len(there) + 1))[0])
         raise UserError(
-            f"no picture of {config.source} has the label {gap}, though labels go up to {count - 1}; "
+            f"no image of {config.source} has the label {gap}, though labels go up to {count - 1}; "
             "count the classes from 0 without gaps, or name all of them with config.data.class_names"
         )
     return tuple(map(str, range(count)))

@@ -14,9 +14,9 @@ import numpy as np
 from cnnjax.config import DataConfig
 from cnnjax.core.errors import UserError
 from cnnjax.core.logs import say
-from cnnjax.data.decode import BadPictureError
+from cnnjax.data.decode import BadImageError
 from cnnjax.data.listing import files_below, is_system
-from cnnjax.data.sources import Pictures, Source, from_files, stamp_of
+from cnnjax.data.sources import Images, Source, from_files, stamp_of
 
 SPLITS = {
     **{"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"},
@@ -42,7 +42,7 @@ def _folder(root: Path, config: DataConfig) -> Source:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; config.data.source=folder:PATH needs class folders in it")
     inside = _subfolders(root)
-    # A folder train with nothing but pictures in it, beside others, is a class: of trains, say.
+    # A folder train with nothing but images in it, beside others, is a class: of trains, say.
     training = [name for name in inside if split_named(name) == "train"]
     layered = bool(training) and (all(map(split_named, inside)) or any(_subfolders(root / name) for name in training))
     _check_splits(inside, str(root), layered=layered)
@@ -56,7 +56,7 @@ def _folder(root: Path, config: DataConfig) -> Source:
         for label, name in enumerate(classes[split]):
             found = files_below(top / name)
             if not found:
-                raise UserError(f"the class folder {top / name} is empty; put pictures into it or remove it")
+                raise UserError(f"the class folder {top / name} is empty; put images into it or remove it")
             paths += found
             labels += [label] * len(found)
         splits[split or "train"] = from_files(paths, np.asarray(labels, np.int32), root, config.max_bytes)
@@ -86,7 +86,7 @@ def _check_splits(tops: Sequence[str], where: str, *, layered: bool) -> None:
         if layered and len(names) > 1:
             raise UserError(f"{where} has {' and '.join(names)}, which name one split; keep the one that is meant")
     if tops and all(map(split_named, tops)) and "train" not in map(split_named, tops):
-        raise UserError(f"{where} has {', '.join(tops)} but no train; put the training pictures into {where}/train")
+        raise UserError(f"{where} has {', '.join(tops)} but no train; put the training images into {where}/train")
 
 
 def _check_classes(classes: Mapping[str, Sequence[str]], where: str) -> None:
@@ -148,20 +148,20 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Tree:
     return {split: tree[split] for split in ("train", "val", "test") if split in tree}
 
 
-def _zipped(archive: zipfile.ZipFile, classes: Mapping[str, list[str]], config: DataConfig) -> Pictures:
+def _zipped(archive: zipfile.ZipFile, classes: Mapping[str, list[str]], config: DataConfig) -> Images:
     names = [name for label in sorted(classes) for name in classes[label]]
     labels = [label for label, name in enumerate(sorted(classes)) for _ in classes[name]]
     infos = [archive.getinfo(name) for name in names]
 
     def read(index: int) -> bytes:
         if infos[index].file_size > config.max_bytes:  # before it is inflated
-            raise BadPictureError(names[index], f"more than config.data.max_bytes={config.max_bytes} bytes")
+            raise BadImageError(names[index], f"more than config.data.max_bytes={config.max_bytes} bytes")
         try:
             return archive.read(infos[index])
         except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError, EOFError) as error:
-            raise BadPictureError(names[index], str(error)) from error
+            raise BadImageError(names[index], str(error)) from error
 
     stamp = stamp_of([(info.filename, info.file_size, info.CRC) for info in infos])
     nbytes = sum(info.file_size for info in infos)
     versions = [(info.file_size, info.CRC) for info in infos]
-    return Pictures(np.asarray(labels, np.int32), names, read, stamp, nbytes, versions)
+    return Images(np.asarray(labels, np.int32), names, read, stamp, nbytes, versions)

@@ -20,7 +20,7 @@ from cnnjax.core import files
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.logs import progress
-from cnnjax.data.sources import Pictures, Source, from_arrays
+from cnnjax.data.sources import Images, Source, from_arrays
 from cnnjax.data.sources.idx import FILES, content, find, parse
 
 TIMEOUT = 30  # seconds without an answer
@@ -172,7 +172,7 @@ def _cifar(folder: Path, home: Home) -> Source:
     return Source(tuple(names), splits)
 
 
-def _records(data: bytes, split: str, *, labels: int) -> Pictures:
+def _records(data: bytes, split: str, *, labels: int) -> Images:
     """One record is the label (CIFAR-100: coarse, then fine) and 32 x 32 pixels, plane by plane."""
     table: HostArray = np.frombuffer(data, np.uint8).reshape(-1, labels + 3 * 32 * 32)
     images = np.ascontiguousarray(table[:, labels:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))

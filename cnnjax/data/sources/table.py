@@ -1,10 +1,10 @@
-"""A CSV list of pictures: path, label and, if one likes, split; several labels are separated by |.
+"""A CSV list of images: path, label and, if one likes, split; several labels are separated by |.
 
 path,label,split
 shots/1.jpg,cat,train
 shots/2.jpg,cat|dog,test
 
-A line that is there twice counts once: split by chance, its picture could be learned and tested.
+A line that is there twice counts once: split by chance, its image could be learned and tested.
 """
 
 import csv
@@ -47,13 +47,13 @@ def _rows(table: Path) -> list[tuple[Path, list[str], str]]:
     if lines and [cell.lower() for cell in lines[0][:2]] == ["path", "label"]:
         lines = lines[1:]
     if not lines:
-        raise UserError(f"{table} names no picture; write lines of path,label")
+        raise UserError(f"{table} names no image; write lines of path,label")
     rows: dict[str, tuple[Path, list[str], str]] = {}
     for number, line in enumerate(lines, 1):
         split = split_named(line[2] if len(line) > 2 and line[2] else "train")
         labels = [label.strip() for label in line[1].split("|") if label.strip()] if len(line) > 1 else []
         if not line[0] or not labels or split is None:
-            raise UserError(f"picture {number} of {table} is {','.join(line)!r}, not path,label or path,label,split")
+            raise UserError(f"image {number} of {table} is {','.join(line)!r}, not path,label or path,label,split")
         path = table.parent / line[0]
         if not path.is_file():
             raise UserError(f"{table} names {line[0]}, but there is no file {path}")
@@ -61,7 +61,7 @@ def _rows(table: Path) -> list[tuple[Path, list[str], str]]:
         if rows.setdefault(os.path.normpath(path), row)[1:] != row[1:]:
             raise UserError(
                 f"{table} names {line[0]} twice, with other labels or in another split; keep one of the lines "
-                "(several labels of one picture are written cat|dog)"
+                "(several labels of one image are written cat|dog)"
             )
     return list(rows.values())
 

@@ -1,7 +1,7 @@
 """tensorflow-datasets: a set already prepared as ArrayRecord is read without TensorFlow; preparing one needs it.
 
 Without TensorFlow its own builders cannot read the files they download, but the prepared records are protocol buffers
-around the original encoded pictures.
+around the original encoded images.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from cnnjax.config import DataConfig
 from cnnjax.core.arrays import HostArray
 from cnnjax.core.errors import UserError
 from cnnjax.core.files import atomic
-from cnnjax.data.sources import Pictures, Source, stamp_of, version_of
+from cnnjax.data.sources import Images, Source, stamp_of, version_of
 
 SPLITS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
 
@@ -39,9 +39,9 @@ def open_source(kind: str, place: str, config: DataConfig, data_dir: Path) -> So
     for name, candidates in SPLITS.items():
         there = next((candidate for candidate in candidates if candidate in builder.info.splits), None)
         if there:
-            pictures = _pictures(tfds, builder, there, data_dir)
-            if (pictures.labels >= 0).all():  # the labels of a contest's test split are kept secret: all are -1
-                splits[name] = pictures
+            images = _images(tfds, builder, there, data_dir)
+            if (images.labels >= 0).all():  # the labels of a contest's test split are kept secret: all are -1
+                splits[name] = images
     if "train" not in splits:
         raise UserError(f"tfds:{place} has the splits {', '.join(builder.info.splits)}, but no train")
     return Source(tuple(features["label"].names), splits)
@@ -77,7 +77,7 @@ def _from_directory(tfds: Any, home: Path, name: str) -> Any:
     return tfds.builder_from_directory(versions[-1]) if versions else None
 
 
-def _pictures(tfds: Any, builder: Any, split: str, data_dir: Path) -> Pictures:
+def _images(tfds: Any, builder: Any, split: str, data_dir: Path) -> Images:
     source: Sequence[Any] = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
     info = builder.info.splits[split]
     stamp = stamp_of(
@@ -97,4 +97,4 @@ def _pictures(tfds: Any, builder: Any, split: str, data_dir: Path) -> Pictures:
         return image if isinstance(image, bytes) else np.asarray(image)
 
     names = [f"{split}/{index}" for index in range(len(labels))]
-    return Pictures(labels, names, read, stamp, info.num_bytes)
+    return Images(labels, names, read, stamp, info.num_bytes)

@@ -1,7 +1,7 @@
-"""The convolution of every net, behind one function: on a CPU each shape is computed in the form that is fastest there.
+"""The convolution of every model: on a CPU each shape is computed in the form that is fastest there.
 
 `forms` and `winograd` are the ways to compute it and its gradients, `plan` says which is taken where. What reads the
-traced operations of a net (an exporter, say) wants `plain()`.
+traced operations of a model (an exporter, say) wants `plain()`.
 """
 
 import functools
@@ -50,7 +50,7 @@ def _planned(inputs: Array, kernel: Array, case: Case) -> Array:
 
 def _forward(inputs: Any, kernel: Any, case: Case) -> tuple[Array, tuple[Array | None, Array | None]]:
     outputs = plan.forward(case)(inputs.value, kernel.value, case)
-    # Nobody needs the gradient by the pictures, and an attack on them needs no other.
+    # Nobody needs the gradient by the images, and an attack on them needs no other.
     return outputs, (inputs.value if kernel.perturbed else None, kernel.value if inputs.perturbed else None)
 
 

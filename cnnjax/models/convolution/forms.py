@@ -101,7 +101,7 @@ def plain(inputs: Array, kernel: Array, case: Case) -> Array:
 
 
 def canonical_to_kernel(inputs: Array, gradient: Array, case: Case) -> Array:
-    """Stride 1: a convolution whose pictures are the channels, whose channels are the batch.
+    """Stride 1: a convolution whose images are the channels, whose channels are the batch.
 
     As autodiff has it, but with the axes in the order that XLA:CPU's fast convolutions ask for: XLA brings them into it
     itself, though not in the body of a loop, where a convolution in another order runs 17 times as long.

@@ -1,6 +1,6 @@
 """Winograd's 3x3 convolution of stride 1: four multiplications per output where the plain one has nine.
 
-Lavin and Gray 2015 (1509.09308), F(2x2, 3x3): each 4x4 tile d of the picture gives 2x2 outputs,
+Lavin and Gray 2015 (1509.09308), F(2x2, 3x3): each 4x4 tile d of the image gives 2x2 outputs,
 Y = A' [(G g G') * (B' d B)] A with the kernel g.
 In float32 it is as exact as the plain sum, since its constants are 0, 1/2 and 1 (F(4x4, 3x3) loses a digit).
 The products of one place of all tiles are one matrix product, so there are 16.
@@ -52,7 +52,7 @@ def _tiles(case: Case) -> tuple[int, int]:
 
 
 def _of_inputs(inputs: Array, case: Case) -> Grid:
-    """B' d B, each place [tiles of all pictures, C]."""
+    """B' d B, each place [tiles of all images, C]."""
     sides = []
     for count, side, (before, _) in zip(_tiles(case), inputs.shape[1:3], case.around, strict=True):
         sides.append((before, 2 * count + 2 - side - before, 0))

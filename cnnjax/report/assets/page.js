@@ -20,7 +20,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
-// The cell whose pictures are shown is marked.
+// The cell whose images are shown is marked.
 const mark = () => {
   for (const link of document.querySelectorAll(".confusion a")) {
     if (link.hash === location.hash) link.setAttribute("aria-current", "true");

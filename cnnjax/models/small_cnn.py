@@ -1,4 +1,4 @@
-"""A net for anybody's pictures: how often it pools follows their size, so one recipe serves icons and photographs."""
+"""A model for anybody's images: how often it pools follows their size, so one recipe serves icons and photographs."""
 
 from cnnjax.core.arrays import Array
 from cnnjax.models.base import Classifier, register_model
@@ -7,12 +7,12 @@ from cnnjax.models.norm import BatchNorm
 from cnnjax.models.pooling import GlobalAvgPool, MaxPool
 
 WIDTHS = (32, 64, 128, 256)
-LARGE = 64  # pictures from this side on are pooled once more, right after the first convolution
+LARGE = 64  # images from this side on are pooled once more, right after the first convolution
 SMALLEST = 4  # maps are pooled while they stay at least this large
 
 
-@register_model("picture_net", input_size=(96, 96, 3), family="small")
-class PictureNet(Classifier):
+@register_model("small_cnn", input_size=(96, 96, 3), family="small")
+class SmallCNN(Classifier):
     """Four stages of two conv-BN-ReLU and a max-pool, then global average pooling, dropout and one dense layer.
 
     VGG's stages under the head of NiN (Lin, Chen and Yan 2013, 1312.4400): 1.2 million parameters at any size, where

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 from PIL import Image, ImageEnhance
 
-from cnnjax.augment import colour
+from cnnjax.augment import color
 from cnnjax.core.errors import UserError
 from cnnjax.core.statistics import Statistics
 
@@ -19,7 +19,7 @@ def keys():
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return np.random.default_rng(0).integers(0, 256, (COUNT, 3, 4, 3), np.uint8)
 
 
@@ -28,19 +28,19 @@ def statistics(channels=3):
     return Statistics.from_moments(500, pixels.sum(0), pixels.T @ pixels)
 
 
-def test_brightness_multiplies_each_picture_by_its_factor(keys, pictures):
-    changed = np.asarray(colour.brightness(keys, pictures, amount=0.4))
-    factors = changed.sum((1, 2, 3)) / pictures.sum((1, 2, 3))
-    np.testing.assert_allclose(changed, pictures * factors[:, None, None, None], rtol=1e-4)
+def test_brightness_multiplies_each_image_by_its_factor(keys, images):
+    changed = np.asarray(color.brightness(keys, images, amount=0.4))
+    factors = changed.sum((1, 2, 3)) / images.sum((1, 2, 3))
+    np.testing.assert_allclose(changed, images * factors[:, None, None, None], rtol=1e-4)
     assert scipy.stats.kstest(factors, scipy.stats.uniform(*(0.6, 0.8)).cdf).pvalue > 1e-3
 
 
-def test_contrast_keeps_each_channels_mean(keys, pictures):
-    changed = np.asarray(colour.contrast(keys, pictures, amount=0.3))
-    mean = pictures.mean((1, 2), keepdims=True)
+def test_contrast_keeps_each_channels_mean(keys, images):
+    changed = np.asarray(color.contrast(keys, images, amount=0.3))
+    mean = images.mean((1, 2), keepdims=True)
     np.testing.assert_allclose(changed.mean((1, 2), keepdims=True), mean, atol=1e-3)
-    factors = np.sqrt(((changed - mean) ** 2).sum((1, 2, 3)) / ((pictures - mean) ** 2).sum((1, 2, 3)))
-    np.testing.assert_allclose(changed, mean + (pictures - mean) * factors[:, None, None, None], atol=1e-2)
+    factors = np.sqrt(((changed - mean) ** 2).sum((1, 2, 3)) / ((images - mean) ** 2).sum((1, 2, 3)))
+    np.testing.assert_allclose(changed, mean + (images - mean) * factors[:, None, None, None], atol=1e-2)
     assert scipy.stats.kstest(factors, scipy.stats.uniform(*(0.7, 0.6)).cdf).pvalue > 1e-3
 
 
@@ -54,7 +54,7 @@ def colors():
 
 @pytest.mark.parametrize("factor", [0.0, 0.3, 1.0, 1.7])
 def test_saturation_is_pillows(colors, factor):
-    changed = np.clip(colour.saturated(colors, factor), 0, 255)[0]
+    changed = np.clip(color.saturated(colors, factor), 0, 255)[0]
     expected = np.asarray(ImageEnhance.Color(Image.fromarray(colors[0])).enhance(factor), np.float32)
     np.testing.assert_allclose(changed, expected, atol=1.6)  # Pillow rounds the gray image and the result
 
@@ -65,13 +65,13 @@ def test_hue_is_turned_as_by_colorsys(colors, turn):
     for place in np.ndindex(colors.shape[:3]):
         hue, saturation, value = colorsys.rgb_to_hsv(*(colors[place] / 255))
         expected[place] = np.multiply(colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value), 255)
-    np.testing.assert_allclose(colour.with_hue_turned(colors, turn), expected, atol=1e-3)
+    np.testing.assert_allclose(color.with_hue_turned(colors, turn), expected, atol=1e-3)
 
 
-def test_saturation_draws_one_factor_an_image(keys, pictures):
-    changed = np.asarray(colour.saturation(keys, pictures, amount=0.4))
-    gray = (pictures @ np.array([0.299, 0.587, 0.114]))[..., None]
-    colors = pictures - gray
+def test_saturation_draws_one_factor_an_image(keys, images):
+    changed = np.asarray(color.saturation(keys, images, amount=0.4))
+    gray = (images @ np.array([0.299, 0.587, 0.114]))[..., None]
+    colors = images - gray
     factors = ((changed - gray) * colors).sum((1, 2, 3)) / (colors**2).sum((1, 2, 3))
     np.testing.assert_allclose(changed, gray + factors[:, None, None, None] * colors, atol=0.01)
     assert scipy.stats.kstest(factors, scipy.stats.uniform(*(0.6, 0.8)).cdf).pvalue > 1e-3
@@ -79,13 +79,13 @@ def test_saturation_draws_one_factor_an_image(keys, pictures):
 
 def test_hue_draws_one_turn_an_image(keys):
     reds = np.full((COUNT, 2, 2, 3), (200, 0, 0), np.uint8)
-    changed = np.asarray(colour.hue(keys, reds, amount=0.1))
+    changed = np.asarray(color.hue(keys, reds, amount=0.1))
     np.testing.assert_allclose(changed, np.broadcast_to(changed[:, :1, :1], changed.shape), atol=1e-4)
     hues = np.array([colorsys.rgb_to_hsv(*pixel)[0] for pixel in changed[:, 0, 0] / 255])
     assert scipy.stats.kstest((hues + 0.5) % 1 - 0.5, scipy.stats.uniform(*(-0.1, 0.2)).cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("change", [colour.saturation, colour.hue])
+@pytest.mark.parametrize("change", [color.saturation, color.hue])
 def test_gray_images_have_no_color_and_other_bands_are_refused(keys, change):
     gray = np.random.default_rng(3).integers(0, 256, (COUNT, 3, 4, 1), np.uint8)
     np.testing.assert_array_equal(change(keys, gray, amount=0.5), gray)
@@ -94,25 +94,25 @@ def test_gray_images_have_no_color_and_other_bands_are_refused(keys, change):
         change(keys, np.zeros((COUNT, 3, 4, 13), np.uint8), amount=0.5)
 
 
-def test_channel_shift_moves_every_channel_by_itself(keys, pictures):
-    moved = np.asarray(colour.channel_shift(keys, pictures, levels=9)) - pictures
+def test_channel_shift_moves_every_channel_by_itself(keys, images):
+    moved = np.asarray(color.channel_shift(keys, images, levels=9)) - images
     np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1, :1], moved.shape), atol=1e-4)
     assert scipy.stats.kstest(moved[:, 0, 0].ravel(), scipy.stats.uniform(*(-9, 18)).cdf).pvalue > 1e-3
     assert abs(np.corrcoef(moved[:, 0, 0].T)[0, 1]) < 0.08
 
 
-def test_noise_is_normal_and_independent(keys, pictures):
-    added = np.asarray(colour.noise(keys, pictures, deviation=5)) - pictures
+def test_noise_is_normal_and_independent(keys, images):
+    added = np.asarray(color.noise(keys, images, deviation=5)) - images
     assert scipy.stats.kstest(added[:200].ravel(), scipy.stats.norm(*(0, 5)).cdf).pvalue > 1e-3
     assert abs(np.corrcoef(added[:, 0, 0].T)[0, 1]) < 0.08
 
 
 @pytest.mark.parametrize(("scale", "power"), [("deviation", 0.5), ("variance", 1.0)])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-def test_pca_colour_deviates_along_each_axis_by_the_papers_measure(keys, scale, power, channels):
+def test_pca_color_deviates_along_each_axis_by_the_papers_measure(keys, scale, power, channels):
     measured = statistics(channels)
-    grey = np.full((COUNT, 2, 2, channels), 100, np.uint8)
-    moved = np.asarray(colour.pca(keys, grey, statistics=measured, deviation=0.1, scale=scale)) - 100
+    gray = np.full((COUNT, 2, 2, channels), 100, np.uint8)
+    moved = np.asarray(color.pca(keys, gray, statistics=measured, deviation=0.1, scale=scale)) - 100
     np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1, :1], moved.shape), atol=1e-3)
     values, axes = np.linalg.eigh(np.asarray(measured.covariance))
     along = moved[:, 0, 0] @ axes / values**power
@@ -121,6 +121,6 @@ def test_pca_colour_deviates_along_each_axis_by_the_papers_measure(keys, scale, 
     assert np.abs(np.corrcoef(along.T) - np.eye(channels)).max() < 0.08
 
 
-def test_pca_of_other_channels_is_named(keys, pictures):
-    with pytest.raises(UserError, match="colour axes of 5 channels, the pictures have 3"):
-        colour.pca(keys, pictures, statistics=statistics(5))
+def test_pca_of_other_channels_is_named(keys, images):
+    with pytest.raises(UserError, match="color axes of 5 channels, the images have 3"):
+        color.pca(keys, images, statistics=statistics(5))

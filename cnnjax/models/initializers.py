@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from cnnjax.core.arrays import Array
 
-Initialiser = Callable[..., Any]
+Initializer = Callable[..., Any]
 """(key, shape, dtype) -> array, as jax.nn.initializers has it."""
 
 
@@ -20,18 +20,18 @@ class Init:
 
     Attributes:
       kernel: of [..., inputs, outputs]; the fan-in is the product of all axes but the last.
-      bias: makes the bias' initialiser from the fan-in of the kernel, since PyTorch's default needs it.
+      bias: makes the bias' initializer from the fan-in of the kernel, since PyTorch's default needs it.
     """
 
-    kernel: Initialiser
-    bias: Callable[[int], Initialiser]
+    kernel: Initializer
+    bias: Callable[[int], Initializer]
 
 
-def _constant(value: float) -> Callable[[int], Initialiser]:
+def _constant(value: float) -> Callable[[int], Initializer]:
     return lambda fan_in: nn.initializers.constant(value)
 
 
-def _uniform_by_fan_in(fan_in: int) -> Initialiser:
+def _uniform_by_fan_in(fan_in: int) -> Initializer:
     bound = max(fan_in, 1) ** -0.5
 
     def draw(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:

@@ -11,7 +11,7 @@ from cnnjax.core.errors import UserError
 from cnnjax.core.statistics import IMAGENET_MEAN, IMAGENET_STD, Statistics
 
 
-def normalise(images: Array, config: AugmentConfig, statistics: Statistics) -> Array:
+def normalize(images: Array, config: AugmentConfig, statistics: Statistics) -> Array:
     """Shifts and scales every channel by constants.
 
     "mean" is AlexNet's (Krizhevsky et al. 2012, section 2), except that the paper subtracts the training set's mean at
@@ -28,7 +28,7 @@ def normalise(images: Array, config: AugmentConfig, statistics: Statistics) -> A
       float32, the shape of `images`.
 
     Raises:
-      UserError: the pictures have other channels than the statistics.
+      UserError: the images have other channels than the statistics.
     """
     mean, std = _constants(config, statistics, images.shape[-1])
     # A product instead of a quotient: XLA does not turn a division by a constant array into one.
@@ -36,7 +36,7 @@ def normalise(images: Array, config: AugmentConfig, statistics: Statistics) -> A
 
 
 def as_levels(config: AugmentConfig) -> AugmentConfig:
-    """Returns the options with which a pipeline ends in levels of 0-255, before they are normalised."""
+    """Returns the options with which a pipeline ends in levels of 0-255, before they are normalized."""
     return dataclasses.replace(config, normalize="fixed", mean=None, std=None)
 
 
@@ -54,6 +54,6 @@ def _constants(config: AugmentConfig, statistics: Statistics, channels: int) -> 
         remedy = "prepare the data set again" if mode == "dataset" else "set config.augment.normalize=dataset"
         raise UserError(
             f"config.augment.normalize={mode} has figures for {len(mean)} channels, "
-            f"the pictures have {channels}; {remedy}"
+            f"the images have {channels}; {remedy}"
         )
     return np.asarray(mean, np.float32), np.asarray(std, np.float32)

@@ -1,6 +1,6 @@
-"""The nearest neighbours of images by their pixels, and by the features of a model.
+"""The nearest neighbors of images by their pixels, and by the features of a model.
 
-Distances of pixels are whole numbers and exact, so that the order of neighbours is that of any other exact program.
+Distances of pixels are whole numbers and exact, so that the order of neighbors is that of any other exact program.
 """
 
 import functools
@@ -20,7 +20,7 @@ from cnnjax.evaluation.split import batches
 Metric = Literal["l1", "l2"]
 
 QUERIES = 256
-"""Pictures that are compared at a time; their distances to 60,000 others take 61 MB."""
+"""Images that are compared at a time; their distances to 60,000 others take 61 MB."""
 
 
 def nearest(train: HostArray, queries: HostArray, k: int = 1, metric: Metric = "l2") -> tuple[HostArray, HostArray]:
@@ -35,24 +35,22 @@ def nearest(train: HostArray, queries: HostArray, k: int = 1, metric: Metric = "
       Their distances (under "l2" squared) and their indices, int32 [N, k].
 
     Raises:
-      UserError: k is not in 1 .. M, or under "l2" pictures of more than 33,025 values, whose squares overflow 32 bits.
+      UserError: k is not in 1 .. M, or under "l2" images of more than 33,025 values, whose squares overflow 32 bits.
     """
-    train, queries = (pictures.reshape(len(pictures), -1) for pictures in (train, queries))
+    train, queries = (images.reshape(len(images), -1) for images in (train, queries))
     if train.dtype != np.uint8 or queries.dtype != np.uint8:
-        raise TypeError(f"pictures must be uint8, not {train.dtype} and {queries.dtype}")
+        raise TypeError(f"images must be uint8, not {train.dtype} and {queries.dtype}")
     if not 1 <= k <= len(train):
-        raise UserError(
-            f"config.model.neighbours={k} must be from 1 to {len(train):,}, the number of training pictures"
-        )
+        raise UserError(f"config.model.neighbors={k} must be from 1 to {len(train):,}, the number of training images")
     if metric == "l2" and train.shape[1] > np.iinfo(np.int32).max // 255**2:
         raise UserError(
-            f"pictures of {train.shape[1]:,} values are too large for l2 (33,025 at most); set config.model.metric=l1"
+            f"images of {train.shape[1]:,} values are too large for l2 (33,025 at most); set config.model.metric=l1"
         )
-    pictures, found = jax.device_put(train), []
+    images, found = jax.device_put(train), []
     rows = [indices for indices, _ in batches(len(queries), QUERIES)]
     with logs.progress("comparing", len(rows)) as tick:
         for indices in rows:
-            found.append(jax.device_get(_nearest(pictures, queries[indices], k, metric)))
+            found.append(jax.device_get(_nearest(images, queries[indices], k, metric)))
             tick()
     distances, places = (np.concatenate(parts)[: len(queries)] for parts in zip(*found, strict=True))
     return distances, places
@@ -111,7 +109,7 @@ def squared(train: Array, queries: Array) -> Array:
     """
     (t, norms), (q, own) = (
         (shifted.astype(jnp.float32), jnp.square(shifted).sum(1))
-        for shifted in (pictures.astype(jnp.int32) - 128 for pictures in (train, queries))
+        for shifted in (images.astype(jnp.int32) - 128 for images in (train, queries))
     )
     products = [
         jnp.dot(q[:, start : start + 1024], t[:, start : start + 1024].T).astype(jnp.int32)
@@ -121,14 +119,14 @@ def squared(train: Array, queries: Array) -> Array:
 
 
 def absolute(train: Array, queries: Array) -> Array:
-    """Sums of absolute differences, 16 pixels of 512 training pictures at a time.
+    """Sums of absolute differences, 16 pixels of 512 training images at a time.
 
     So much stays in the cache, and XLA makes of it one loop over 16-bit integers: all of Fashion-MNIST takes 25 seconds
     of one core with AVX-512, where a plain sum over the last axis takes many minutes.
     """
     block, step = 512, 16
     (count, pixels), rows = train.shape, len(queries)
-    # Blocks and steps are filled up with zeros, which add nothing to a distance; whole pictures of zeros are cut off.
+    # Blocks and steps are filled up with zeros, which add nothing to a distance; whole images of zeros are cut off.
     t = jnp.pad(train, ((0, -count % block), (0, -pixels % step))).astype(jnp.int16)
     q = jnp.pad(queries, ((0, 0), (0, -pixels % step))).astype(jnp.int16)
     t = t.reshape(-1, block, t.shape[1] // step, step).transpose(0, 2, 3, 1)  # [blocks, steps, 16, 512]

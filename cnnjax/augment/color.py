@@ -1,4 +1,4 @@
-"""How levels change: brightness, contrast, saturation, hue, channel shift, PCA colour, noise.
+"""How levels change: brightness, contrast, saturation, hue, channel shift, PCA color, noise.
 
 All take [N, H, W, C] in levels of 0-255, bytes or floats, of any number of channels (saturation and hue of RGB alone),
 and return float32, or the images themselves where there is nothing to change. None clips; the pipeline does so once,
@@ -20,14 +20,14 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def brightness(keys: Array, images: Array, *, amount: float) -> Array:
-    """Multiplies each picture by a factor drawn from [1 - amount, 1 + amount]."""
+    """Multiplies each image by a factor drawn from [1 - amount, 1 + amount]."""
     return images * draw.uniform(keys, (1, 1, 1), low=1 - amount, high=1 + amount)
 
 
 def contrast(keys: Array, images: Array, *, amount: float) -> Array:
-    """Multiplies each picture's distance from its channels' means by a factor of [1 - amount, 1 + amount].
+    """Multiplies each image's distance from its channels' means by a factor of [1 - amount, 1 + amount].
 
-    Channel by channel as in TensorFlow's adjust_contrast (torchvision takes the mean of the grey picture), so that
+    Channel by channel as in TensorFlow's adjust_contrast (torchvision takes the mean of the gray image), so that
     spectral bands of different levels keep their means.
     """
     return from_mean(images, draw.uniform(keys, (1, 1, 1), low=1 - amount, high=1 + amount))
@@ -101,9 +101,9 @@ def _is_gray(images: Array, option: str) -> bool:
 
 
 def channel_shift(keys: Array, images: Array, *, levels: float) -> Array:
-    """Adds to each channel of each picture a number of its own from [-levels, levels].
+    """Adds to each channel of each image a number of its own from [-levels, levels].
 
-    Keras up to 2.1 did the same; later versions shift all channels of a picture alike, which is a change of brightness.
+    Keras up to 2.1 did the same; later versions shift all channels of an image alike, which is a change of brightness.
     """
     return images + draw.uniform(keys, (1, 1, images.shape[-1]), low=-levels, high=levels)
 
@@ -116,11 +116,11 @@ def pca(
     deviation: float = 0.1,
     scale: Literal["deviation", "variance"] = "deviation",
 ) -> Array:
-    """Adds to each picture a colour drawn along the principal axes of the training set's colours.
+    """Adds to each image a color drawn along the principal axes of the training set's colors.
 
-    Krizhevsky et al. 2012, section 4.1: [p1 p2 p3][a1 l1, a2 l2, a3 l3], a ~ N(0, 0.1), once per picture and use. The
+    Krizhevsky et al. 2012, section 4.1: [p1 p2 p3][a1 l1, a2 l2, a3 l3], a ~ N(0, 0.1), once per image and use. The
     paper calls l the eigenvalue; the authors' released code takes its square root, as the default here does, since on
-    levels of 0-255 the eigenvalue would move the colour by hundreds.
+    levels of 0-255 the eigenvalue would move the color by hundreds.
 
     Args:
       keys: [N].
@@ -130,12 +130,12 @@ def pca(
       scale: whether l is the standard deviation along an axis or its variance, the eigenvalue.
 
     Raises:
-      UserError: the pictures have other channels than the statistics.
+      UserError: the images have other channels than the statistics.
     """
     channels, axes = images.shape[-1], np.asarray(statistics.eigenvectors, np.float32)
     if channels != len(axes):
         raise UserError(
-            f"config.augment.pca has colour axes of {len(axes)} channels, the pictures have {channels}; "
+            f"config.augment.pca has color axes of {len(axes)} channels, the images have {channels}; "
             "prepare the data set again"
         )
     values = np.asarray(statistics.eigenvalues, np.float32)
