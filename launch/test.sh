@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests, on a fresh machine or a used one; those that need PyTorch or Keras run where these are installed.
-#   bash launch/test.sh [pytest arguments]            what fits into ten minutes on two cores
+#   bash launch/test.sh [pytest arguments]            about ten minutes on two cores
 #   bash launch/test.sh --all [pytest arguments]      every variant of every net, every reference: hours
 set -euo pipefail
 cd "$(dirname "$0")/.."
