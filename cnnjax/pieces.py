@@ -5,7 +5,6 @@ Models come from `create_model`; losses, optimizers and schedules from `cnnjax.o
 
 import functools
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,14 @@ from cnnjax.augment.normalize import normalize
 from cnnjax.config import AugmentConfig, DataConfig, EvaluateConfig
 from cnnjax.core import files, startup
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
-from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import make_mesh, replicated
-from cnnjax.data import Dataset, Resident, Split, Streamed, TrainingRows, default_data_dir, fits, prepare
+from cnnjax.core.mesh import fit_mesh, make_mesh, replicated, rounded_up
+from cnnjax.data import Dataset, Resident, Split, Streamed, TrainingRows, default_data_dir, prepare
 from cnnjax.data.resident import holds
 from cnnjax.evaluation import views
 from cnnjax.models import Model
 from cnnjax.runs.evaluator import measure
 from cnnjax.training.inference import Inference, eval_step
+from cnnjax.training.loop import steps_in
 from cnnjax.training.step import as_targets
 
 ENDLESS = 2**40  # steps
@@ -92,15 +91,15 @@ def loader(
     Yields:
       {"images": uint8 [B, H, W, C], "labels": int32 [B] or uint8 [B, K], "position": uint32 [B]}.
     """
-    mesh, threads = mesh or make_mesh(), threads or startup.cores()
-    if batch_size % mesh.size:
-        raise UserError(f"batch_size={batch_size} is not divisible by {mesh.size} devices; choose a multiple of it")
-    stop = ENDLESS if epochs is None else math.ceil(epochs * len(split) / batch_size - 1e-9)
+    mesh, threads = fit_mesh(mesh or make_mesh(), batch_size), threads or startup.cores()
+    stop = ENDLESS if epochs is None else steps_in(epochs, len(split), batch_size)
     rows = TrainingRows(seed, len(split), batch_size, start=start, stop=stop)
-    if resident is None:
-        resident = holds(len(split), split.shape)
-    source = Resident(split, mesh, threads=threads) if resident else Streamed(split, mesh, threads=threads)
-    return source.batches(rows)
+    return _source(split, mesh, threads, resident).batches(rows)
+
+
+def _source(split: Split, mesh: Mesh, threads: int, resident: bool | None = None) -> Resident | Streamed:
+    kept = holds(len(split), split.shape) if resident is None else resident
+    return Resident(split, mesh, threads=threads) if kept else Streamed(split, mesh, threads=threads)
 
 
 def augmentation(
@@ -160,7 +159,5 @@ def evaluate_variables(
     )
     step = jax.jit(functools.partial(eval_step, inference=inference), out_shardings=replicated(mesh))
     images = dataset.split(split)
-    kind = Resident if fits(dataset) else Streamed
-    size = -(-batch_size // mesh.size) * mesh.size
-    source = kind(images, mesh, threads=startup.cores())
+    source, size = _source(images, mesh, startup.cores()), rounded_up(batch_size, mesh)
     return dict(measure(step, jax.device_put(variables, replicated(mesh)), source, len(images), size))

@@ -10,7 +10,7 @@ import functools
 import itertools
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +165,17 @@ REGISTRIES: dict[str, Registry[Any]] = {
 """The registries in which the names of a config are looked up."""
 
 
+def _names(config: Experiment) -> Iterator[tuple[str, Registry[Any], tuple[str, ...]]]:
+    """Yields key, registry and names of each option that is looked up in a registry."""
+    values = flat(config)
+    for key, registry in REGISTRIES.items():
+        yield key, registry, values[key] if isinstance(values[key], tuple) else (values[key],)
+
+
 def _importable(config: Experiment) -> Experiment:
     """Names what is one's own as other processes find it, which have the run folder alone."""
-    changes, values = {}, flat(config)
-    for key, registry in REGISTRIES.items():
-        names = values[key] if isinstance(values[key], tuple) else (values[key],)
+    changes: dict[str, Any] = {}
+    for key, registry, names in _names(config):
         lasting = tuple(registry.importable_name(name) for name in names)
         for name, new in zip(names, lasting, strict=True):
             home = new.rpartition(":")[0]
@@ -178,7 +184,8 @@ def _importable(config: Experiment) -> Experiment:
                     f"{name} is registered in the recipe or program itself, where evaluate and predict will not find "
                     "it; register it in a module that the recipe imports"
                 )
-        changes[key] = lasting if isinstance(values[key], tuple) else lasting[0]
+        if lasting != names:
+            changes[key] = lasting if isinstance(flat(config)[key], tuple) else lasting[0]
     return override(config, changes)
 
 
@@ -192,9 +199,8 @@ def _callbacks(config: Experiment, dataset: Dataset, more: Sequence[Callback | C
 def _check_early(config: Experiment, run: RunDir, mesh: Mesh | None) -> None:
     """What is wrong without a look at the data is told before they are prepared, which can take hours."""
     fit_mesh(mesh, config.data.batch_size, config.train.accumulate)
-    values = flat(config)
-    for key, registry in REGISTRIES.items():
-        for name in values[key] if isinstance(values[key], tuple) else (values[key],):
+    for _key, registry, names in _names(config):
+        for name in names:
             _ = find(name) if registry is MODELS else registry[name]
     if config.model.input_size and config.model.num_classes:
         build_model(config)

@@ -41,13 +41,7 @@ AUGMENTATIONS: Registry[Operation] = Registry("augmentation", _adopt)
 
 def register_augmentation(name: str, *, place: Place = "color") -> Callable[[Function], Function]:
     """Registers f(keys, images) -> images as an operation that config.augment.operations can name; see `Operation`."""
-    home = caller()
-
-    def register(function: Function) -> Function:
-        AUGMENTATIONS.register(name, Operation(function, place), home=home)
-        return function
-
-    return register
+    return AUGMENTATIONS.add(name, lambda function: Operation(function, place), home=caller())
 
 
 def apply(names: Sequence[str], place: Place, keys: Array, images: Array) -> Array:

@@ -56,6 +56,11 @@ def _of_use(mesh: Mesh, images: int, heavy: bool) -> Mesh:
     return Mesh(mesh.devices[: max(n for n in range(1, most + 1) if images % n == 0)], mesh.axis_names)
 
 
+def rounded_up(count: int, mesh: Mesh) -> int:
+    """Returns the smallest number from `count` on that the devices share evenly."""
+    return -(-count // mesh.size) * mesh.size
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """Every device holds the whole array: parameters, optimizer state, metrics."""
     return NamedSharding(mesh, PartitionSpec())

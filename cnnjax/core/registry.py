@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from cnnjax.core.errors import UserError
 
@@ -30,6 +30,7 @@ def look_here() -> None:
 
 
 T = TypeVar("T")
+Decorated = TypeVar("Decorated")
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -63,9 +64,20 @@ class Registry(Mapping[str, T], Generic[T]):
         self._items[name], self._homes[name] = item, home
         return item
 
-    def add(self, name: str) -> Callable[[Any], Any]:
-        """The decorator form of `register`."""
-        return lambda item: self.register(name, item)
+    def add(
+        self, name: str, make: Callable[[Any], T] | None = None, *, home: str = "cnnjax"
+    ) -> Callable[[Decorated], Decorated]:
+        """Returns the decorator form of `register`, which leaves what it decorates as it is.
+
+        Args:
+          make: f(what is decorated) -> item; None: it is the item.
+        """
+
+        def decorate(found: Decorated) -> Decorated:
+            self.register(name, make(found) if make else cast(T, found), home=home)
+            return found
+
+        return decorate
 
     def importable_name(self, name: str) -> str:
         """Returns the name by which another process finds an item: what is registered outside cnnjax is module:name."""

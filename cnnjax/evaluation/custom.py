@@ -15,13 +15,7 @@ METRICS: Registry[Metric] = Registry("metric")
 
 def register_metric(name: str) -> Callable[[Function], Function]:
     """Registers f(probabilities, labels) -> number as a metric that config.evaluate.metrics can name, see METRICS."""
-    home = caller()
-
-    def register(function: Function) -> Function:
-        METRICS.register(name, function, home=home)
-        return function
-
-    return register
+    return METRICS.add(name, home=caller())
 
 
 def measured(names: Sequence[str], probabilities: HostArray, labels: HostArray) -> dict[str, float]:

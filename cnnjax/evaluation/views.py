@@ -16,8 +16,7 @@ VIEWS: Registry[View] = Registry("view")
 
 def register_view(name: str) -> Callable[[View], View]:
     """Registers f(images, (h, w)) -> crops as views that config.evaluate.views can name, see VIEWS."""
-    home = caller()
-    return lambda view: VIEWS.register(name, view, home=home)
+    return VIEWS.add(name, home=caller())
 
 
 @VIEWS.add("single")

@@ -163,17 +163,16 @@ def register_model(
     """
     home = caller()  # not the class's own: a variant may be a partial of any class
 
-    def register(build: Build) -> Build:
+    def make(build: Build) -> Entry:
         if name in cards.published():
             sized: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
             entry = Entry(build, cards.card(name, **sized, **card), home)
         else:
             entry = Entry(build, Card(input_size or (32, 32, 3), **card), home)
         _check_contract(name, entry.module_class)
-        MODELS.register(name, entry, home=home)
-        return build
+        return entry
 
-    return register
+    return MODELS.add(name, make, home=home)
 
 
 def list_models() -> list[str]:

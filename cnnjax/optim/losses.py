@@ -57,13 +57,7 @@ def register_loss(
     Args:
       probabilities, independent, has_logits: see `Loss`.
     """
-    home = caller()
-
-    def register(function: Function) -> Function:
-        LOSSES.register(name, Loss(function, probabilities, independent, has_logits), home=home)
-        return function
-
-    return register
+    return LOSSES.add(name, lambda function: Loss(function, probabilities, independent, has_logits), home=caller())
 
 
 # ---------------------------------------------------------------- probabilities

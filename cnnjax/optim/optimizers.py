@@ -29,8 +29,7 @@ def register_optimizer(name: str) -> Callable[[Rule], Rule]:
     The transforms are chained behind the clipping. The rate reaches `update` as the argument `lr`; `scale_by_rate()`
     multiplies by -lr and stands where the rule has its rate.
     """
-    home = caller()
-    return lambda rule: OPTIMIZERS.register(name, rule, home=home)
+    return OPTIMIZERS.add(name, home=caller())
 
 
 def optimizer(config: OptimizerConfig, *, decay: bool = True) -> optax.GradientTransformationExtraArgs:

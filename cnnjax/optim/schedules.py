@@ -36,13 +36,7 @@ def register_schedule(name: str) -> Callable[[Shape], Shape]:
 
     The progress, behind the warm-up, runs from 0 to 1 over the run and may be traced.
     """
-    home = caller()
-
-    def register(shape: Shape) -> Shape:
-        SCHEDULES.register(name, shape, home=home)
-        return shape
-
-    return register
+    return SCHEDULES.add(name, home=caller())
 
 
 @register_schedule("cosine")

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from cnnjax.core import files, keys, logs
 from cnnjax.core.arrays import Array, Batch
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import make_mesh, replicated
+from cnnjax.core.mesh import make_mesh, replicated, rounded_up
 from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Chosen
@@ -106,7 +106,7 @@ def study(
 
     chosen = np.sort(keys.generator(SEED, "robustness").permutation(len(images))[:count])
     source = loader(run.config, dataset, mesh)(Chosen(images, chosen))
-    size = min(evaluation_size(run.config, mesh), -(-len(chosen) // mesh.size) * mesh.size)
+    size = min(evaluation_size(run.config, mesh), rounded_up(len(chosen), mesh))
     rows = [{"index": i, "mask": mask, "position": i.astype(np.uint32)} for i, mask in batches(len(chosen), size)]
     means = _measure(subject, source, rows, trials)
     report: dict[str, Any] = {"split": images.name, "count": len(chosen), **network(run)}

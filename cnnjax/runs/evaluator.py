@@ -13,7 +13,7 @@ from cnnjax.config import Experiment
 from cnnjax.core import files, logs, meters
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import replicated
+from cnnjax.core.mesh import replicated, rounded_up
 from cnnjax.data import Dataset, Split
 from cnnjax.evaluation import calibrate, custom, metrics, predictions, report
 from cnnjax.evaluation import split as evaluation
@@ -27,7 +27,7 @@ from cnnjax.training.inference import embed_step, eval_step, predict_step, view_
 def evaluation_size(config: Experiment, mesh: Any) -> int:
     """Evaluation pads its batches anyway, so any number is rounded up to what the devices can share."""
     size = config.evaluate.batch_size or config.data.batch_size
-    return -(-size // mesh.size) * mesh.size
+    return rounded_up(size, mesh)
 
 
 def data_of(run: Run, data_dir: str | Path | None, *, needs: str | None = None) -> Dataset:

@@ -16,7 +16,7 @@ from cnnjax.config import DataConfig, Experiment, differences, from_json, overri
 from cnnjax.core import files, startup, trees
 from cnnjax.core.arrays import Array, Batch, HostArray, Tree
 from cnnjax.core.errors import UserError
-from cnnjax.core.mesh import by_batch, replicated
+from cnnjax.core.mesh import by_batch, replicated, rounded_up
 from cnnjax.core.registry import nearest
 from cnnjax.core.rundir import RunDir
 from cnnjax.data import Dataset, decode
@@ -130,7 +130,7 @@ class Run:
         items = [images] if isinstance(images, (str, Path)) else list(images)
         size = min(self.config.evaluate.batch_size or self.config.data.batch_size, max(len(items), 1))
         if self.mesh:
-            size = -(-size // self.mesh.size) * self.mesh.size
+            size = rounded_up(size, self.mesh)
         with ThreadPoolExecutor(self.config.data.threads or startup.cores()) as pool:
             for start in range(0, len(items), size):
                 fitted = list(pool.map(self.fit, items[start : start + size]))

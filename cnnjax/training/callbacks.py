@@ -49,15 +49,9 @@ CALLBACKS: Registry[type[Callback]] = Registry("callback", _adopt)
 Kind = TypeVar("Kind", bound=type[Callback])
 
 
-def register_callback(name: str) -> Any:
+def register_callback(name: str) -> Callable[[Kind], Kind]:
     """Registers a subclass of Callback, made without arguments, as one that config.train.callbacks can name."""
-    home = caller()
-
-    def register(kind: Kind) -> Kind:
-        CALLBACKS.register(name, _adopt(name, kind), home=home)
-        return kind
-
-    return register
+    return CALLBACKS.add(name, lambda kind: _adopt(name, kind), home=caller())
 
 
 class Callbacks(Callback):

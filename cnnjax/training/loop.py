@@ -36,6 +36,11 @@ ALL_DONE, BUDGET_SPENT = "all steps done", "time budget spent"
 SHORTEST_PAUSE = 10  # seconds: epochs shorter than this share a checkpoint
 
 
+def steps_in(epochs: float, images: int, batch_size: int) -> int:
+    """Returns ceil(epochs * n / B): the last epoch's last batch is taken whole."""
+    return math.ceil(epochs * images / batch_size - 1e-9)
+
+
 @dataclass(frozen=True)
 class Length:
     """How long a run is, in steps, for a training set of `images`."""
@@ -47,8 +52,8 @@ class Length:
 
     @classmethod
     def of(cls, config: TrainConfig, *, images: int, batch_size: int) -> "Length":
-        """The last epoch's last batch is taken whole: steps = ceil(epochs * n / B)."""
-        steps = config.steps or math.ceil(config.epochs * images / batch_size - 1e-9)
+        """Of so many steps as the config says, else as its epochs are."""
+        steps = config.steps or steps_in(config.epochs, images, batch_size)
         # The few images of train.overfit make epochs of a few steps, which nobody wants to validate and save.
         return cls(images, batch_size, max(steps, 1), math.inf if config.overfit else config.eval_every)
 
